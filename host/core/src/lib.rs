@@ -1,0 +1,9 @@
+//! The pure core of Postern: what a sync decides, without clock, environment, file, socket or randomness.
+//!
+//! Values come in, decisions go out; whoever acts on them lives elsewhere. [`plugin::PluginHost`] is declared here
+//! because everything above the runtime speaks to it, but nothing here calls it.
+
+pub mod egress;
+pub mod failure;
+pub mod plugin;
+pub mod secret;

@@ -5,5 +5,8 @@
 
 pub mod egress;
 pub mod failure;
+pub mod go;
 pub mod plugin;
+pub mod reference;
 pub mod secret;
+pub mod store;

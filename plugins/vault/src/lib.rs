@@ -1,1 +1,105 @@
-//! Placeholder.
+//! The provider of the spec keys `vault` and `openBao`: the KV engines of HashiCorp Vault and OpenBao.
+//! This file is glue; see `config` for what a store may say, `wire` for the protocol, `login` and `read`
+//! for the two things it does. It neither pushes nor finds.
+
+pub mod config;
+pub mod examine;
+pub mod login;
+pub mod read;
+pub mod wire;
+
+use config::Config;
+use postern_sdk::{
+    Ask, Context, Credential, Descriptor, Failure, Host, Login, Needs, Outcome, Problem, Provider,
+    Request, Session, export_provider,
+};
+
+/// The provider.
+pub struct Vault;
+
+/// Objects of one call, each a request of its own that goes out beside the others.
+const BATCH_SIZE: u32 = 64;
+
+impl Provider for Vault {
+    fn describe() -> Descriptor {
+        Descriptor {
+            name: "vault".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            serves: vec!["vault".to_owned(), "openBao".to_owned()],
+            config_schema: include_str!("schema.json").to_owned(),
+            asks: vec![Ask {
+                kind: "host".to_owned(),
+                what: "*".to_owned(),
+                why: "the server that a store names".to_owned(),
+                options: Vec::new(),
+            }],
+            batch_size: BATCH_SIZE,
+            summary: "KV engines of HashiCorp Vault and OpenBao".to_owned(),
+            options: Vec::new(),
+        }
+    }
+
+    fn examine(config: &str, _credentials: &[Credential]) -> Result<Needs, Vec<Problem>> {
+        Config::parse(config, None).map(|c| examine::needs(&c))
+    }
+
+    /// With a session (or none needed) one look-up; otherwise a login that is closed again.
+    fn probe(host: &dyn Host, context: &Context) -> Result<(), Failure> {
+        let config = Config::of(context)?;
+        match session(context)? {
+            Some(token) if !token.is_empty() => login::lookup(host, &config, token),
+            _ if config.auth.is_none() => Ok(()),
+            _ => {
+                let opened = login::open(host, &config, context)?;
+                let token = utf8(&opened.token)?;
+                let alive = login::lookup(host, &config, token);
+                login::close(host, &config, token)?;
+                alive
+            }
+        }
+    }
+
+    fn get_batch(host: &dyn Host, context: &Context, requests: &[Request]) -> Vec<Outcome> {
+        let ready = Config::of(context)
+            .and_then(|config| Ok((config, session(context)?.unwrap_or_default())));
+        match ready {
+            Ok((config, token)) => read::get_batch(host, &config, token, requests),
+            Err(failure) => requests
+                .iter()
+                .map(|_| Outcome::failed(failure.clone()))
+                .collect(),
+        }
+    }
+}
+
+impl Login for Vault {
+    fn open(host: &dyn Host, context: &Context) -> Result<Session, Failure> {
+        login::open(host, &Config::of(context)?, context)
+    }
+
+    fn renew(host: &dyn Host, context: &Context) -> Result<Session, Failure> {
+        login::renew(
+            host,
+            &Config::of(context)?,
+            session(context)?.unwrap_or_default(),
+        )
+    }
+
+    fn close(host: &dyn Host, context: &Context) -> Result<(), Failure> {
+        login::close(
+            host,
+            &Config::of(context)?,
+            session(context)?.unwrap_or_default(),
+        )
+    }
+}
+
+fn session(context: &Context) -> Result<Option<&str>, Failure> {
+    context.session.as_deref().map(utf8).transpose()
+}
+
+fn utf8(token: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(token).map_err(|_| Failure::internal("the session is no text"))
+}
+
+export_provider!(Vault: login);

@@ -1,0 +1,526 @@
+//! The store's config, parsed once into a [`Config`] that cannot be wrong: later steps need no checks.
+//! Two spec keys are served: `vault`, and `openBao`, which differs by the default mount and in that a
+//! property is never a path.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
+use serde::Deserialize;
+
+/// The name of the option by which the host says which key of `spec.provider` is in use.
+pub const KEY_OPTION: &str = "provider-key";
+
+/// A checked config.
+#[derive(Debug)]
+pub struct Config {
+    /// Base URL without a trailing slash.
+    pub base: String,
+    /// Scheme and authority of it.
+    pub origin: String,
+    /// The mount, and perhaps a path below it; without slashes at its ends.
+    pub path: Option<String>,
+    /// KV engine.
+    pub version: KvVersion,
+    /// Namespace of reads.
+    pub namespace: Option<String>,
+    /// Namespace of the login.
+    pub auth_namespace: Option<String>,
+    /// How a token is got; none for an agent that adds it.
+    pub auth: Option<Auth>,
+    /// Headers to send with each request.
+    pub headers: Vec<(String, String)>,
+    /// Where the roots come from.
+    pub ca: Option<Ca>,
+    /// Whether a client certificate and its key are named.
+    pub tls: bool,
+    /// Whether an unknown property is looked up as a path.
+    pub property_paths: bool,
+}
+
+/// The version of the KV engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvVersion {
+    /// Plain.
+    V1,
+    /// With versions and metadata.
+    #[default]
+    V2,
+}
+
+/// Where CA certificates come from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ca {
+    /// PEM that stands in the config.
+    Pem(Vec<u8>),
+    /// The reference `/caProvider`.
+    Reference,
+}
+
+/// The first configured method; its pointers say which credential each field takes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// A token as it is; never renewed, never revoked.
+    Token,
+    /// AppRole; the role id stands in the config or behind `roleRef`.
+    AppRole {
+        /// Mount.
+        path: String,
+        /// Role id, if it stands in the config.
+        role_id: Option<String>,
+    },
+    /// A Kubernetes or JWT login, which differ in defaults only.
+    Jwt {
+        /// Mount.
+        path: String,
+        /// Role.
+        role: Option<String>,
+        /// Where the token comes from.
+        source: JwtSource,
+    },
+    /// User name and password (`userpass` or `ldap`).
+    Password {
+        /// Mount.
+        path: String,
+        /// User name.
+        username: String,
+        /// Where the password comes from.
+        pointer: &'static str,
+    },
+    /// The TLS client certificate that the host presents.
+    Certificate {
+        /// Mount.
+        path: String,
+        /// Role.
+        role: Option<String>,
+    },
+}
+
+/// Where a JWT comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct JwtSource {
+    /// JSON Pointer of the reference.
+    pub pointer: &'static str,
+    /// Audiences of a service account's token; none for a Secret.
+    pub account: Option<AccountToken>,
+}
+
+/// A service account's token.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AccountToken {
+    /// Audiences.
+    pub audiences: Vec<String>,
+    /// Life in seconds.
+    pub expires_in_s: u32,
+}
+
+impl Config {
+    /// Reads a config without knowing the key it stands under: everything but property rules and the
+    /// default mount is the same for both.
+    ///
+    /// # Errors
+    /// All problems found.
+    pub fn parse(json: &str, key: Option<&str>) -> Result<Self, Vec<Problem>> {
+        check(parse_config(json)?, key == Some("openBao"))
+    }
+
+    /// Reads the config of a call.
+    ///
+    /// # Errors
+    /// `invalid-config` with all problems.
+    pub fn of(context: &Context) -> Result<Self, Failure> {
+        Self::parse(&context.config, context.option(KEY_OPTION))
+            .map_err(|p| problems_as_failure(&p))
+    }
+}
+
+fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let (base, origin) = server(&raw.server).unwrap_or_else(|message| {
+        problems.push(Problem::new("/server", message));
+        Default::default()
+    });
+    let raw_auth = raw.auth.unwrap_or_default();
+    let auth_namespace = raw_auth
+        .namespace
+        .clone()
+        .filter(|n| !n.is_empty())
+        .or_else(|| raw.namespace.clone());
+    let auth = auth(raw_auth, &mut problems);
+    let tls = match (
+        raw.tls.cert_secret_ref.is_some(),
+        raw.tls.key_secret_ref.is_some(),
+    ) {
+        (true, false) => {
+            problems.push(Problem::new(
+                "/tls/keySecretRef",
+                "a certificate needs its key",
+            ));
+            false
+        }
+        (false, true) => {
+            problems.push(Problem::new(
+                "/tls/certSecretRef",
+                "a key needs its certificate",
+            ));
+            false
+        }
+        (both, _) => both,
+    };
+    if raw.check_and_set.required && raw.version == KvVersion::V1 {
+        problems.push(Problem::new(
+            "/checkAndSet/required",
+            "the KV engine v1 has no check-and-set",
+        ));
+    }
+    let ca = ca(raw.ca_bundle, raw.ca_provider.is_some(), &mut problems);
+    let mut headers: Vec<_> = raw.headers.into_iter().collect();
+    if raw.read_your_writes && raw.forward_inconsistent {
+        headers.push((
+            "X-Vault-Inconsistent".to_owned(),
+            "forward-active-node".to_owned(),
+        ));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let path = raw
+        .path
+        .map(|p| p.trim_matches('/').to_owned())
+        .filter(|p| !p.is_empty());
+    Ok(Config {
+        base,
+        origin,
+        path: path.or_else(|| open_bao.then(|| "kv".to_owned())),
+        version: raw.version,
+        namespace: raw.namespace.filter(|n| !n.is_empty()),
+        auth_namespace: auth_namespace.filter(|n| !n.is_empty()),
+        auth,
+        headers,
+        ca,
+        tls,
+        property_paths: !open_bao,
+    })
+}
+
+/// The base URL and the origin of a server's address.
+fn server(text: &str) -> Result<(String, String), &'static str> {
+    let text = text.trim();
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("must be a URL that begins with https:// or http://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme != "https" && scheme != "http" {
+        return Err("must be a URL that begins with https:// or http://");
+    }
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    if authority.contains('@') {
+        return Err("must not contain a user name or a password");
+    }
+    if authority.is_empty() || rest.contains(['?', '#', ' ', '\\']) {
+        return Err("must be a URL of scheme, host, port and path only");
+    }
+    let origin = format!("{scheme}://{}", authority.to_ascii_lowercase());
+    Ok((format!("{origin}{}", path.trim_end_matches('/')), origin))
+}
+
+fn ca(bundle: Option<String>, provider: bool, problems: &mut Vec<Problem>) -> Option<Ca> {
+    let Some(bundle) = bundle.filter(|b| !b.is_empty()) else {
+        return provider.then_some(Ca::Reference);
+    };
+    let pem = pem(&bundle);
+    if pem.is_none() {
+        problems.push(Problem::new(
+            "/caBundle",
+            "is neither PEM nor base64 of PEM",
+        ));
+    }
+    pem.map(Ca::Pem)
+}
+
+/// PEM as it stands, or from base64, which may be broken into lines.
+fn pem(bundle: &str) -> Option<Vec<u8>> {
+    const BEGIN: &str = "-----BEGIN ";
+    if bundle.contains(BEGIN) {
+        return Some(bundle.as_bytes().to_vec());
+    }
+    let packed: String = bundle.split_ascii_whitespace().collect();
+    let decoded = STANDARD.decode(packed).ok()?;
+    decoded
+        .windows(BEGIN.len())
+        .any(|w| w == BEGIN.as_bytes())
+        .then_some(decoded)
+}
+
+/// The first configured method, in the order in which the External Secrets Operator tries them.
+fn auth(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Auth> {
+    let any_other = raw.iam.is_some() || raw.gcp.is_some();
+    if raw.token_secret_ref.is_some() {
+        return Some(Auth::Token);
+    }
+    if let Some(m) = raw.app_role {
+        return app_role(m, problems);
+    }
+    if let Some(m) = raw.kubernetes {
+        return kubernetes(m, problems);
+    }
+    if let Some(m) = raw.ldap {
+        return password(m, "ldap", "/auth/ldap/secretRef", problems);
+    }
+    if let Some(m) = raw.user_pass {
+        return password(m, "userpass", "/auth/userPass/secretRef", problems);
+    }
+    if let Some(m) = raw.jwt {
+        return jwt(m, problems);
+    }
+    if let Some(m) = raw.cert {
+        return certificate(m, problems);
+    }
+    if any_other {
+        problems.push(Problem::new(
+            "/auth",
+            "the methods iam and gcp are not supported yet",
+        ));
+    } else if raw.present {
+        problems.push(Problem::new("/auth", "names no authentication method"));
+    }
+    None
+}
+
+fn app_role(raw: RawAppRole, problems: &mut Vec<Problem>) -> Option<Auth> {
+    let role_id = raw
+        .role_id
+        .map(|r| r.trim().to_owned())
+        .filter(|r| !r.is_empty());
+    if role_id.is_none() && raw.role_ref.is_none() {
+        problems.push(Problem::new("/auth/appRole", "needs roleId or roleRef"));
+    }
+    if raw.secret_ref.is_none() {
+        problems.push(Problem::new("/auth/appRole/secretRef", "is missing"));
+    }
+    Some(Auth::AppRole {
+        path: mount(raw.path, "approle"),
+        role_id,
+    })
+}
+
+fn kubernetes(raw: RawKubernetes, problems: &mut Vec<Problem>) -> Option<Auth> {
+    let source = match (raw.service_account_ref, raw.secret_ref) {
+        (Some(account), _) => JwtSource {
+            pointer: "/auth/kubernetes/serviceAccountRef",
+            account: Some(AccountToken {
+                audiences: account.audiences,
+                expires_in_s: 600,
+            }),
+        },
+        (None, Some(_)) => JwtSource {
+            pointer: "/auth/kubernetes/secretRef",
+            account: None,
+        },
+        (None, None) => {
+            let message = "name a service account or a secret: Postern's own account is never used";
+            problems.push(Problem::new("/auth/kubernetes", message));
+            return None;
+        }
+    };
+    Some(Auth::Jwt {
+        path: mount(raw.mount_path, "kubernetes"),
+        role: Some(raw.role),
+        source,
+    })
+}
+
+fn jwt(raw: RawJwt, problems: &mut Vec<Problem>) -> Option<Auth> {
+    let source = match (raw.secret_ref, raw.kubernetes_service_account_token) {
+        (Some(_), _) => JwtSource {
+            pointer: "/auth/jwt/secretRef",
+            account: None,
+        },
+        (None, Some(token)) => {
+            let mut audiences = token.audiences.unwrap_or_else(|| vec!["vault".to_owned()]);
+            audiences.extend(token.service_account_ref.audiences);
+            JwtSource {
+                pointer: "/auth/jwt/kubernetesServiceAccountToken/serviceAccountRef",
+                account: Some(AccountToken {
+                    audiences,
+                    expires_in_s: token.expiration_seconds.unwrap_or(600),
+                }),
+            }
+        }
+        (None, None) => {
+            problems.push(Problem::new(
+                "/auth/jwt",
+                "needs secretRef or kubernetesServiceAccountToken",
+            ));
+            return None;
+        }
+    };
+    let role = raw
+        .role
+        .map(|r| r.trim().to_owned())
+        .filter(|r| !r.is_empty());
+    Some(Auth::Jwt {
+        path: mount(raw.path, "jwt"),
+        role,
+        source,
+    })
+}
+
+fn password(
+    raw: RawPassword,
+    default: &str,
+    pointer: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<Auth> {
+    if raw.secret_ref.is_none() {
+        problems.push(Problem::new(pointer, "is missing"));
+    }
+    Some(Auth::Password {
+        path: mount(raw.path, default),
+        username: raw.username.trim().to_owned(),
+        pointer,
+    })
+}
+
+fn certificate(raw: RawCertificate, problems: &mut Vec<Problem>) -> Option<Auth> {
+    if raw.client_cert.is_none() || raw.secret_ref.is_none() {
+        problems.push(Problem::new(
+            "/auth/cert",
+            "needs clientCert and secretRef (its key)",
+        ));
+    }
+    Some(Auth::Certificate {
+        path: mount(raw.path, "cert"),
+        role: raw.vault_role.filter(|r| !r.is_empty()),
+    })
+}
+
+fn mount(path: Option<String>, default: &str) -> String {
+    let path = path.map(|p| p.trim_matches('/').to_owned());
+    path.filter(|p| !p.is_empty())
+        .unwrap_or_else(|| default.to_owned())
+}
+
+/// A reference is read by the host; here only its presence counts.
+type Present = serde::de::IgnoredAny;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    #[serde(default)]
+    server: String,
+    path: Option<String>,
+    #[serde(default)]
+    version: KvVersion,
+    namespace: Option<String>,
+    auth: Option<RawAuth>,
+    ca_bundle: Option<String>,
+    ca_provider: Option<Present>,
+    #[serde(default)]
+    tls: RawTls,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    read_your_writes: bool,
+    #[serde(default)]
+    forward_inconsistent: bool,
+    #[serde(default)]
+    check_and_set: RawCheckAndSet,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawTls {
+    cert_secret_ref: Option<Present>,
+    key_secret_ref: Option<Present>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawCheckAndSet {
+    #[serde(default)]
+    required: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAuth {
+    /// True for an `auth` that stands in the config, false for none.
+    #[serde(skip, default = "stands")]
+    present: bool,
+    namespace: Option<String>,
+    token_secret_ref: Option<Present>,
+    app_role: Option<RawAppRole>,
+    kubernetes: Option<RawKubernetes>,
+    ldap: Option<RawPassword>,
+    user_pass: Option<RawPassword>,
+    jwt: Option<RawJwt>,
+    cert: Option<RawCertificate>,
+    iam: Option<Present>,
+    gcp: Option<Present>,
+}
+
+fn stands() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAppRole {
+    path: Option<String>,
+    role_id: Option<String>,
+    role_ref: Option<Present>,
+    secret_ref: Option<Present>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawKubernetes {
+    mount_path: Option<String>,
+    #[serde(default)]
+    role: String,
+    service_account_ref: Option<RawAccount>,
+    secret_ref: Option<Present>,
+}
+
+#[derive(Deserialize)]
+struct RawAccount {
+    #[serde(default)]
+    audiences: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPassword {
+    path: Option<String>,
+    #[serde(default)]
+    username: String,
+    secret_ref: Option<Present>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawJwt {
+    path: Option<String>,
+    role: Option<String>,
+    secret_ref: Option<Present>,
+    kubernetes_service_account_token: Option<RawJwtAccount>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawJwtAccount {
+    service_account_ref: RawAccount,
+    audiences: Option<Vec<String>>,
+    expiration_seconds: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawCertificate {
+    path: Option<String>,
+    vault_role: Option<String>,
+    client_cert: Option<Present>,
+    secret_ref: Option<Present>,
+}

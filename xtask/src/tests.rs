@@ -1,0 +1,150 @@
+//! `cargo xtask test`: prepares what the tests need, runs them all, and adds up their counts.
+//!
+//! It closes with one plain line, `N passed, N failed`. A step that breaks without a failed test counts as one failure:
+//! a run that tested nothing must not look green.
+
+use std::process::{Command, ExitCode};
+
+use crate::steps::{Steps, cargo};
+
+/// What the tests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs everything. Arguments go to `cargo test` of the workspace, such as `-p postern-core`.
+pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let mut counts = Counts::default();
+    if prepare(steps, &mut counts) {
+        workspace(steps, arguments, &mut counts)?;
+        if arguments.is_empty() {
+            natively(steps, "plugins", &mut counts)?;
+            natively(steps, "sdk/rust", &mut counts)?;
+            go(steps, &mut counts)?;
+        }
+    }
+    steps.summary();
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the workspace at once, so that features unify and nothing is compiled twice, then what the tests read. Without
+/// the workspace no test can run; without one of the others the tests that need it fail by themselves and say so.
+fn prepare(steps: &mut Steps, counts: &mut Counts) -> bool {
+    let built = steps.cargo("build the workspace and its tests", &["build", "--workspace", "--bins", "--tests", "--locked"]);
+    if let Err(error) = built {
+        eprintln!("--- {error:#}");
+        counts.failed += 1;
+        return false;
+    }
+    steps.workspace_is_built();
+    for step in [crate::guests, crate::tools, crate::bundle] {
+        if let Err(error) = step(steps) {
+            eprintln!("--- {error:#}");
+            counts.failed += 1;
+        }
+    }
+    true
+}
+
+fn workspace(steps: &mut Steps, arguments: &[String], counts: &mut Counts) -> anyhow::Result<()> {
+    let mut all = vec!["test", "--no-fail-fast", "--locked"];
+    if arguments.is_empty() {
+        all.push("--workspace");
+    }
+    all.extend(arguments.iter().map(String::as_str));
+    rust(steps, "test the workspace", cargo(steps.root(), &all), counts)
+}
+
+/// Plugins and SDK are workspaces of their own; their request and response code is tested natively.
+fn natively(steps: &mut Steps, folder: &str, counts: &mut Counts) -> anyhow::Result<()> {
+    let mut command = cargo(&steps.root().join(folder), &["test", "--workspace", "--no-fail-fast", "--locked"]);
+    // Their own target folders: they are built for another target elsewhere, and must not wait for our lock.
+    command.env_remove("CARGO_TARGET_DIR");
+    rust(steps, &format!("test {folder}"), command, counts)
+}
+
+fn rust(steps: &mut Steps, what: &str, command: Command, counts: &mut Counts) -> anyhow::Result<()> {
+    let mut here = Counts::default();
+    let well = steps.watch(what, command, |line| {
+        here.add(cargo_line(line));
+        true
+    })?;
+    counts.take(here, well);
+    Ok(())
+}
+
+fn go(steps: &mut Steps, counts: &mut Counts) -> anyhow::Result<()> {
+    let mut command = Command::new("go");
+    command.args(["test", "-v", "./engine/..."]).current_dir(steps.root().join("plugins/go-template"));
+    let mut here = Counts::default();
+    let mut hidden = Vec::new();
+    let well = steps.watch("test plugins/go-template", command, |line| {
+        here.add(go_line(line));
+        hidden.push(line.to_owned());
+        line.starts_with("ok") || line.starts_with("FAIL")
+    })?;
+    if !well {
+        // `go test -v` is long; it is shown where it tells something.
+        for line in hidden {
+            println!("{line}");
+        }
+    }
+    counts.take(here, well);
+    Ok(())
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    /// Adds a step's counts; one that broke without a failed test counts as one.
+    fn take(&mut self, mut step: Self, well: bool) {
+        if !well && step.failed == 0 {
+            step.failed = 1;
+        }
+        self.add(step);
+    }
+}
+
+/// Reads `test result: ok. 5 passed; 0 failed; 0 ignored; …`.
+fn cargo_line(line: &str) -> Counts {
+    let Some((_, result)) = line.split_once("test result: ") else { return Counts::default() };
+    let number = |word: &str| {
+        let before = result.split(word).next().filter(|before| before.len() < result.len())?;
+        before.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Counts { passed: number(" passed").unwrap_or(0), failed: number(" failed").unwrap_or(0) }
+}
+
+/// Reads `--- PASS: TestName (0.00s)`; a subtest's line is indented and belongs to its test.
+fn go_line(line: &str) -> Counts {
+    Counts { passed: u64::from(line.starts_with("--- PASS: ")), failed: u64::from(line.starts_with("--- FAIL: ")) }
+}
+
+#[cfg(test)]
+mod cases {
+    use super::{Counts, cargo_line, go_line};
+
+    #[test]
+    fn reads_the_counts_of_cargo_and_go() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(cargo_line(line), Counts { passed: 12, failed: 3 });
+        assert_eq!(cargo_line("test result: \u{1b}[32mok\u{1b}(B\u{1b}[m. 7 passed; 0 failed;"), Counts { passed: 7, failed: 0 });
+        assert_eq!(cargo_line("test a::b ... ok"), Counts::default());
+        assert_eq!(go_line("--- PASS: TestX (0.00s)"), Counts { passed: 1, failed: 0 });
+        assert_eq!(go_line("    --- PASS: TestX/sub (0.00s)"), Counts::default());
+        assert_eq!(go_line("--- FAIL: TestX (0.00s)"), Counts { passed: 0, failed: 1 });
+    }
+
+    #[test]
+    fn a_step_that_broke_without_a_failed_test_is_a_failure() {
+        let mut counts = Counts::default();
+        counts.take(Counts { passed: 4, failed: 0 }, false);
+        assert_eq!(counts, Counts { passed: 4, failed: 1 });
+    }
+}

@@ -1,18 +1,11 @@
-//! The component side: bindings of one world a combination of optional interfaces, and the same glue for
-//! each between bindings and plain types. Only conversions, no decisions. Compiled for wasm32 alone.
-
-#![allow(missing_docs, unsafe_code, reason = "most of this module is generated")]
-#![allow(
-    clippy::all,
-    clippy::too_many_arguments,
-    reason = "most of this module is generated"
-)]
+//! The component side: the same glue between bindings and plain types for each combination
+//! of optional interfaces. Only conversions, no decisions. Compiled for wasm32 alone.
 
 /// Conversions and doors over the bindings of the module it stands in.
 macro_rules! glue {
     () => {
-        use self::exports::postern::plugin as exported;
-        use self::postern::plugin as imported;
+        use self::world::exports::postern::plugin as exported;
+        use self::world::postern::plugin as imported;
         use crate::types as t;
         use core::marker::PhantomData;
 
@@ -322,49 +315,29 @@ macro_rules! glue {
     };
 }
 
+/// A provider without optional interfaces.
 pub mod base {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package postern:guest; world base { include postern:plugin/provider@0.1.0; }",
-        world: "postern:guest/base",
-        generate_all,
-        pub_export_macro: true,
-    });
+    pub use postern_world_base as world;
     glue!();
 }
 
+/// A provider with `login`.
 pub mod with_login {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package postern:guest; world with-login { include postern:plugin/provider@0.1.0; export postern:plugin/login@0.1.0; }",
-        world: "postern:guest/with-login",
-        generate_all,
-        pub_export_macro: true,
-    });
+    pub use postern_world_login as world;
     glue!();
     glue!(login);
 }
 
+/// A provider with `find`.
 pub mod with_find {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package postern:guest; world with-find { include postern:plugin/provider@0.1.0; export postern:plugin/find@0.1.0; }",
-        world: "postern:guest/with-find",
-        generate_all,
-        pub_export_macro: true,
-    });
+    pub use postern_world_find as world;
     glue!();
     glue!(find);
 }
 
+/// A provider with `login` and `find`.
 pub mod with_login_find {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package postern:guest; world with-login-find { include postern:plugin/provider@0.1.0; export postern:plugin/login@0.1.0; export postern:plugin/find@0.1.0; }",
-        world: "postern:guest/with-login-find",
-        generate_all,
-        pub_export_macro: true,
-    });
+    pub use postern_world_login_find as world;
     glue!();
     glue!(login);
     glue!(find);

@@ -16,7 +16,7 @@ macro_rules! export_provider {
             #[allow(unused_imports, reason = "the type may be named by a path")]
             use super::*;
             type Exported = $crate::bindings::$world::Adapter<$ty>;
-            $crate::bindings::$world::export!(Exported with_types_in $crate::bindings::$world);
+            $crate::bindings::$world::world::export!(Exported with_types_in $crate::bindings::$world::world);
         }
     };
 }

@@ -1,17 +1,18 @@
 //! The provider of the spec keys `vault` and `openBao`: the KV engines of HashiCorp Vault and OpenBao.
-//! This file is glue; see `config` for what a store may say, `wire` for the protocol, `login` and `read`
-//! for the two things it does. It neither pushes nor finds.
+//! This file is glue; see `config` for what a store may say, `wire` for the protocol, `login`, `read`
+//! and `find` for the three things it does. It does not push.
 
 pub mod config;
 pub mod examine;
+pub mod find;
 pub mod login;
 pub mod read;
 pub mod wire;
 
 use config::Config;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Host, Login, Needs, Outcome, Problem, Provider,
-    Request, Session, export_provider,
+    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Outcome, Page,
+    Problem, Provider, Query, Request, Session, export_provider,
 };
 
 /// The provider.
@@ -94,6 +95,27 @@ impl Login for Vault {
     }
 }
 
+impl Find for Vault {
+    /// All is one page. A refusal is told from a dead token as for a read.
+    fn list_page(
+        host: &dyn Host,
+        context: &Context,
+        query: &Query,
+        _after: Option<&str>,
+    ) -> Result<Page, Failure> {
+        let config = Config::of(context)?;
+        let token = session(context)?.unwrap_or_default();
+        find::list(host, &config, token, query).map_err(|failure| {
+            let refused = read::refused_by_server(&failure) && !token.is_empty();
+            if refused {
+                login::lookup(host, &config, token).err().unwrap_or(failure)
+            } else {
+                failure
+            }
+        })
+    }
+}
+
 fn session(context: &Context) -> Result<Option<&str>, Failure> {
     context.session.as_deref().map(utf8).transpose()
 }
@@ -102,4 +124,4 @@ fn utf8(token: &[u8]) -> Result<&str, Failure> {
     std::str::from_utf8(token).map_err(|_| Failure::internal("the session is no text"))
 }
 
-export_provider!(Vault: login);
+export_provider!(Vault: login, find);

@@ -57,7 +57,8 @@ fn tell_dead_token(host: &dyn Host, config: &Config, token: &str, outcomes: &mut
 }
 
 /// The host's own `denied` (an address that is not granted) has no status and is left alone.
-fn refused_by_server(failure: &Failure) -> bool {
+#[must_use]
+pub fn refused_by_server(failure: &Failure) -> bool {
     failure.code == "denied"
         && failure
             .detail

@@ -95,7 +95,10 @@ pub fn metadata_path(config: &Config, key: &str) -> Result<String, Failure> {
 }
 
 /// `..` would lead out of the store's path, to whatever else the token may read.
-fn refuse_steps(key: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// `invalid-request`.
+pub fn refuse_steps(key: &str) -> Result<(), Failure> {
     if key.split('/').any(|s| s == "." || s == "..") || key.is_empty() {
         return Err(Failure::invalid_request(format!(
             "the key {key:?} is no path below the store's"

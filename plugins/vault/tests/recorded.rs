@@ -5,7 +5,8 @@ mod replay;
 
 use postern_plugin_vault::Vault;
 use postern_sdk::{
-    Answer, Context, Credential, Failure, Login, Outcome, Part, Pick, Provider, Request,
+    Answer, Context, Credential, Failure, Find, Login, Outcome, Page, Part, Pick, Provider, Query,
+    Request,
 };
 use replay::Replay;
 
@@ -572,5 +573,59 @@ fn probes_by_looking_the_token_up() {
             .unwrap_err()
             .code,
         "unauthenticated"
+    );
+}
+
+fn find(host: &Replay, config: &str, query: &Query) -> Result<Page, Failure> {
+    let page = Vault::list_page(host, &context(config, "root"), query, None);
+    host.all_used();
+    page
+}
+
+fn below(path: &str) -> Query {
+    Query {
+        path: Some(path.to_owned()),
+        ..Query::default()
+    }
+}
+
+#[test]
+fn finds_all_keys_below_a_path_folder_by_folder() {
+    let host = Replay::of(&["KV v2 list, with a folder", "KV v2 list of a folder"]);
+    let page = find(&host, V2, &below("team-a")).unwrap();
+    let keys: Vec<_> = page.found.iter().map(|f| f.key.as_str()).collect();
+    let want =
+        ["db", "destroyed", "gone", "sub/one", "sub/two", "unicode"].map(|k| format!("team-a/{k}"));
+    assert_eq!(keys, want);
+    assert!(!page.names_applied && page.next.is_none());
+}
+
+#[test]
+fn finds_by_tags_in_custom_metadata() {
+    let host = Replay::of(&["KV v2 metadata with custom_metadata"]).listing("team-a", r#"["db"]"#);
+    let tags = |owner: &str| Query {
+        tags: vec![("owner".to_owned(), owner.to_owned())],
+        ..below("team-a")
+    };
+    let page = find(&host, V2, &tags("team-a")).unwrap();
+    assert_eq!((page.found.len(), page.names_applied), (1, true));
+    let host = Replay::of(&["KV v2 metadata with custom_metadata"]).listing("team-a", r#"["db"]"#);
+    assert_eq!(find(&host, V2, &tags("team-b")).unwrap().found, []);
+    let host = Replay::of(&[]);
+    let first = V2.replace("\"path\"", "\"version\":\"v1\",\"path\"");
+    assert_eq!(
+        find(&host, &first, &tags("team-a")).unwrap_err().code,
+        "unsupported"
+    );
+}
+
+#[test]
+fn says_absent_where_there_is_nothing_to_list() {
+    let host = Replay::of(&["KV v2 list, nothing there"]);
+    assert_eq!(find(&host, V2, &below("none")).unwrap_err().code, "absent");
+    let host = Replay::of(&[]);
+    assert_eq!(
+        find(&host, V2, &below("../sys")).unwrap_err().code,
+        "invalid-request"
     );
 }

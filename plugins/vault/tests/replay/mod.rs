@@ -61,6 +61,15 @@ impl Replay {
         self
     }
 
+    /// Adds the answer of a list that was recorded with other names.
+    pub fn listing(self, folder: &str, names: &str) -> Self {
+        let mut exchange = recorded("KV v2 list, with a folder");
+        exchange["request"]["path"] = format!("/v1/secret/metadata/{folder}").into();
+        exchange["response"]["body"]["data"]["keys"] = serde_json::from_str(names).unwrap();
+        self.left.borrow_mut().push(exchange);
+        self
+    }
+
     /// Fails if an exchange was not asked for.
     pub fn all_used(&self) {
         let left: Vec<_> = self

@@ -1,4 +1,9 @@
 //! What a store may say, what it needs, and which paths its keys become.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use postern_plugin_vault::Vault;
 use postern_plugin_vault::config::Config;

@@ -1,5 +1,10 @@
 //! The provider against exchanges recorded from a real OpenBao server. The replay answers exactly the
 //! requests that a test names, each once, and refuses all others.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod replay;
 

@@ -5,8 +5,8 @@
 mod document;
 
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Host, Needs, Outcome, Part, Pick, Problem,
-    Provider, Request, each, export_provider, parse_config, problems_as_failure, value,
+    Answer, Ask, Context, Credential, Descriptor, Failure, Host, Needs, Outcome, Part, Pick,
+    Problem, Provider, Request, each, export_provider, parse_config, problems_as_failure, value,
 };
 use serde::Deserialize;
 
@@ -88,20 +88,29 @@ fn stays_below(path: &str) -> bool {
     path.split('/').all(|s| !matches!(s, "" | "." | ".."))
 }
 
-/// A file can be absent only where the folder of the store is there: an unmounted volume is no deletion.
+/// The host says `not-found` of any path. A file is absent only where the folder of the store is there: a
+/// volume that is not mounted is no deletion.
 fn get_all(host: &dyn Host, config: &Config, requests: &[Request]) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = requests.iter().map(|r| get(host, config, r)).collect();
-    let absent =
-        |o: &Outcome| matches!(&o.answer, postern_sdk::Answer::Failed(f) if f.code == "absent");
-    if !outcomes.iter().any(absent) {
+    let missing = |o: &Outcome| matches!(&o.answer, Answer::Failed(f) if matches!(f.code.as_str(), "not-found" | "absent"));
+    if !outcomes.iter().any(missing) {
         return outcomes;
     }
-    if let Err(failure) = host.list_dir(&config.directory, &config.path) {
-        let failure = place_is_missing(config, failure);
-        outcomes
-            .iter_mut()
-            .filter(|o| absent(o))
-            .for_each(|o| *o = Outcome::failed(failure.clone()));
+    let place = host
+        .list_dir(&config.directory, &config.path)
+        .map_err(|f| place_is_missing(config, f));
+    for (outcome, request) in outcomes
+        .iter_mut()
+        .zip(requests)
+        .filter(|(o, _)| missing(o))
+    {
+        *outcome = Outcome::failed(match &place {
+            Ok(_) => Failure::absent(format!(
+                "there is no file {:?} in the store's folder",
+                request.key
+            )),
+            Err(failure) => failure.clone(),
+        });
     }
     outcomes
 }

@@ -44,7 +44,7 @@ impl Files for Disk {
         self.0
             .get(path)
             .map(|b| b.to_vec())
-            .ok_or_else(|| Failure::absent("no such file"))
+            .ok_or_else(|| Failure::not_found("is not there"))
     }
 
     fn list_dir(&self, root: &str, path: &str) -> Result<Vec<String>, Failure> {
@@ -59,7 +59,7 @@ impl Files for Disk {
         let mut names: Vec<String> = self.0.keys().filter_map(below).map(entry).collect();
         names.dedup();
         if names.is_empty() {
-            Err(Failure::absent("no such folder"))
+            Err(Failure::not_found("is not there"))
         } else {
             Ok(names)
         }

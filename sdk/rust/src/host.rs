@@ -93,7 +93,7 @@ pub trait Files {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// `absent` for a file that is not there, `not-found` for a root that is not granted, others.
+    /// `not-found` for a path that is not there, `denied` for a root that is not granted, others.
     fn read(&self, root: &str, path: &str) -> Result<Vec<u8>, Failure> {
         let _ = path;
         Err(Failure::not_found(format!("no directory {root} here")))

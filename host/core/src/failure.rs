@@ -195,9 +195,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// One failure. `Display` shows the public text with its code.
+/// One failure. `Display` shows the public text with who has to act and the code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{public} ({code})")]
+#[error("{public} ({blame}, {code})", blame = code.blame().as_str())]
 pub struct Failure {
     /// Where in the sync.
     pub stage: Stage,
@@ -294,6 +294,6 @@ mod tests {
     #[test]
     fn the_code_stands_behind_the_public_text() {
         let failure = Failure::new(Stage::Fetch, Code::Denied, "the backend denied reading \"db\"");
-        assert_eq!(failure.to_string(), "the backend denied reading \"db\" (PST-1103)");
+        assert_eq!(failure.to_string(), "the backend denied reading \"db\" (backend, PST-1103)");
     }
 }

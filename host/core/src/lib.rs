@@ -3,10 +3,16 @@
 //! Values come in, decisions go out; whoever acts on them lives elsewhere. [`plugin::PluginHost`] is declared here
 //! because everything above the runtime speaks to it, but nothing here calls it.
 
+pub mod conclude;
 pub mod egress;
 pub mod failure;
 pub mod go;
+pub mod plan;
 pub mod plugin;
 pub mod reference;
+pub mod schedule;
 pub mod secret;
+pub mod shape;
 pub mod store;
+pub mod target;
+pub mod template;

@@ -28,6 +28,14 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes))))
     }
 
+    /// Reads `sha256:<hex>`, as it stands in a file.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("sha256:")?;
+        let plain = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        plain.then(|| Self(text.to_owned()))
+    }
+
     /// `sha256:<hex>`.
     #[must_use]
     pub fn as_str(&self) -> &str {

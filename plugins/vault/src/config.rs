@@ -2,12 +2,12 @@
 //! Two spec keys are served: `vault`, and `openBao`, which differs by the default mount and in that a
 //! property is never a path.
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
 use serde::Deserialize;
+
+use crate::raw::{Raw, RawAppRole, RawAuth, RawCertificate, RawJwt, RawKubernetes, RawPassword};
 
 /// The name of the option by which the host says which key of `spec.provider` is in use.
 pub const KEY_OPTION: &str = "provider-key";
@@ -401,126 +401,4 @@ fn mount(path: Option<String>, default: &str) -> String {
     let path = path.map(|p| p.trim_matches('/').to_owned());
     path.filter(|p| !p.is_empty())
         .unwrap_or_else(|| default.to_owned())
-}
-
-/// A reference is read by the host; here only its presence counts.
-type Present = serde::de::IgnoredAny;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw {
-    #[serde(default)]
-    server: String,
-    path: Option<String>,
-    #[serde(default)]
-    version: KvVersion,
-    namespace: Option<String>,
-    auth: Option<RawAuth>,
-    ca_bundle: Option<String>,
-    ca_provider: Option<Present>,
-    #[serde(default)]
-    tls: RawTls,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    read_your_writes: bool,
-    #[serde(default)]
-    forward_inconsistent: bool,
-    #[serde(default)]
-    check_and_set: RawCheckAndSet,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawTls {
-    cert_secret_ref: Option<Present>,
-    key_secret_ref: Option<Present>,
-}
-
-#[derive(Default, Deserialize)]
-struct RawCheckAndSet {
-    #[serde(default)]
-    required: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawAuth {
-    /// True for an `auth` that stands in the config, false for none.
-    #[serde(skip, default = "stands")]
-    present: bool,
-    namespace: Option<String>,
-    token_secret_ref: Option<Present>,
-    app_role: Option<RawAppRole>,
-    kubernetes: Option<RawKubernetes>,
-    ldap: Option<RawPassword>,
-    user_pass: Option<RawPassword>,
-    jwt: Option<RawJwt>,
-    cert: Option<RawCertificate>,
-    iam: Option<Present>,
-    gcp: Option<Present>,
-}
-
-fn stands() -> bool {
-    true
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawAppRole {
-    path: Option<String>,
-    role_id: Option<String>,
-    role_ref: Option<Present>,
-    secret_ref: Option<Present>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawKubernetes {
-    mount_path: Option<String>,
-    #[serde(default)]
-    role: String,
-    service_account_ref: Option<RawAccount>,
-    secret_ref: Option<Present>,
-}
-
-#[derive(Deserialize)]
-struct RawAccount {
-    #[serde(default)]
-    audiences: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawPassword {
-    path: Option<String>,
-    #[serde(default)]
-    username: String,
-    secret_ref: Option<Present>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawJwt {
-    path: Option<String>,
-    role: Option<String>,
-    secret_ref: Option<Present>,
-    kubernetes_service_account_token: Option<RawJwtAccount>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawJwtAccount {
-    service_account_ref: RawAccount,
-    audiences: Option<Vec<String>>,
-    expiration_seconds: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawCertificate {
-    path: Option<String>,
-    vault_role: Option<String>,
-    client_cert: Option<Present>,
-    secret_ref: Option<Present>,
 }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod examine;
 pub mod find;
 pub mod login;
+mod raw;
 pub mod read;
 pub mod wire;
 

@@ -67,10 +67,15 @@ pub trait Find {
 /// Reads the config into the provider's own type.
 ///
 /// # Errors
-/// One problem at the root, with what serde says (field names and positions, no values of ours).
+/// One problem at the root. Only the place is told: serde's own words quote values, and a value may be secret.
 pub fn parse_config<T: DeserializeOwned>(config: &str) -> Result<T, Vec<Problem>> {
-    serde_json::from_str(config)
-        .map_err(|e| vec![Problem::new("", format!("cannot read the config: {e}"))])
+    serde_json::from_str(config).map_err(|e| {
+        let at = format!("line {}, column {}", e.line(), e.column());
+        vec![Problem::new(
+            "",
+            format!("the config has a field of another kind than expected, at {at}"),
+        )]
+    })
 }
 
 /// The problems of a config as one failure, for calls that come without an `examine` before them.
@@ -89,4 +94,15 @@ pub fn each(picks: &[Pick], take: impl Fn(&Pick) -> Result<Part, Failure>) -> Ve
         .iter()
         .map(|p| take(p).unwrap_or_else(Part::Failed))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_no_value_of_a_config_it_cannot_read() {
+        let problems = parse_config::<Vec<u32>>(r#"["hunter2"]"#).unwrap_err();
+        assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+    }
 }

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Builds guests: components from Rust workspaces and from Go modules.
+//!
+//! The steps are here, one module each; `main.rs` only reads the command line. Nothing here is part of what Postern
+//! ships, and nothing here runs a guest but the pre-initialiser, which runs its warm-up.
+
+pub mod adapter;
+pub mod bind;
+pub mod command;
+pub mod component;
+pub mod go;
+pub mod rust;
+pub mod segments;
+pub mod stamp;
+pub mod wizer;

@@ -1,0 +1,64 @@
+//! `guest-tools`: builds guests. See the library for how.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use postern_guest_tools::{go, rust};
+
+/// Build guests: components from Rust workspaces and Go modules.
+#[derive(Parser)]
+#[command(name = "guest-tools", version)]
+struct Arguments {
+    /// Folder of the plugin contract.
+    #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))]
+    wit: PathBuf,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build all members of a Rust workspace that are a cdylib; each component is named after the member's folder.
+    RustWorkspace {
+        /// Folder of the workspace's manifest.
+        source: PathBuf,
+        /// Folder for the components.
+        #[arg(long)]
+        out_dir: PathBuf,
+    },
+    /// Build a guest from a Go module whose exports lie in its folder `_component`.
+    Go {
+        /// Folder of the Go module.
+        source: PathBuf,
+        /// World of the contract that the guest implements.
+        #[arg(long)]
+        world: String,
+        /// The component.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    let Arguments { wit, task } = Arguments::parse();
+    match task {
+        Task::RustWorkspace { source, out_dir } => rust::build(&rust::Workspace {
+            source: &source,
+            wit: &wit,
+            out_dir: &out_dir,
+            scratch: &out_dir.join("build").join("rust"),
+        }),
+        Task::Go { source, world, out } => {
+            let name = out.file_stem().context("--out names no file")?;
+            let folder = out.parent().unwrap_or(Path::new(""));
+            go::build(&go::Guest {
+                source: &source,
+                wit: &wit,
+                world: &world,
+                out: &out,
+                scratch: &folder.join("build").join(name),
+            })
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Builds the servers that the tests run against, once per version, and prints where they are.
+
+fn main() -> anyhow::Result<()> {
+    let tools = postern_test_kit::tools::ensure()?;
+    for path in [tools.etcd(), tools.kube_apiserver(), tools.kubectl()] {
+        println!("{}", path.display());
+    }
+    Ok(())
+}

@@ -105,7 +105,7 @@ fn build(folder: &Path, name: &str, package: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without these stamps the API server calls itself v0.0.0, and refuses to compare its version with its own feature gates.
+/// Without these stamps the servers do not know which version they are, and /version says so to every client.
 fn ldflags() -> anyhow::Result<String> {
     let version = kubernetes_version(&read(&module().join("go.mod"))?)?;
     let mut parts = version.trim_start_matches('v').split('.');

@@ -3,6 +3,7 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::useless_vec,
     reason = "generated bindings, and tests"
 )]
 
@@ -23,6 +24,8 @@ struct Host {
     draws: u32,
 }
 
+impl postern::plugin::types::Host for Host {}
+
 impl postern::plugin::entropy::Host for Host {
     fn now_ns(&mut self) -> u64 {
         self.draws += 1;
@@ -32,11 +35,12 @@ impl postern::plugin::entropy::Host for Host {
 
     fn random_u64(&mut self) -> u64 {
         self.draws += 1;
-        self.random = self
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        self.random
+        // SplitMix64: the low bits of simpler generators follow each other in the same circle from every seed.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 }
 
@@ -45,8 +49,7 @@ static ENGINE: LazyLock<(Engine, Component)> = LazyLock::new(|| {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/go-template.wasm");
     assert!(
         path.is_file(),
-        "the template engine is not built; run: cargo run -p postern-guest-tools -- go plugins/go-template \
-         --world template-engine --out target/guests/go-template.wasm"
+        "the template engine is not built; run `cargo xtask guests`"
     );
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::None);
@@ -90,7 +93,7 @@ impl Fresh {
         let mut answers = self
             .guest
             .postern_plugin_render()
-            .call_render(&mut self.store, &[job], &[])
+            .call_render(&mut self.store, &[job], &vec![])
             .unwrap();
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0].len(), 1);
@@ -163,7 +166,7 @@ fn renders_bytes_and_reports_failures_in_order() {
     let answers = fresh
         .guest
         .postern_plugin_render()
-        .call_render(&mut fresh.store, &jobs, &[])
+        .call_render(&mut fresh.store, &jobs, &vec![])
         .unwrap();
     let [first, second] = answers.as_slice() else {
         panic!("one list a job");
@@ -246,7 +249,7 @@ fn checks_templates_without_data() {
                 template("good", "{{ .x }}"),
                 template("bad", "\n {{ nosuch }}"),
             ],
-            &[],
+            &vec![],
         )
         .unwrap();
     let [problem] = problems.as_slice() else {

@@ -1,6 +1,18 @@
 package main
 
-import "postern.internal/go-template/engine"
+import (
+	"runtime/debug"
+
+	"postern.internal/go-template/engine"
+)
+
+// The collector reads the wall clock, which the host counts as a draw of entropy: a render with a collection in it could
+// not be told from one that depends on the time. An instance serves one call, so collecting early gains nothing either;
+// the limit is half of the memory that a template engine gets.
+func init() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(64 << 20)
+}
 
 // warm runs once, when the component is built: what it touches is ready in every instance. It must draw nothing that
 // has to differ between instances, for its results would be the same in all of them.

@@ -1,0 +1,216 @@
+//! Step 6 of a sync: what is said of it, and when the next one is due.
+//!
+//! Success and failure leave through here, so none lacks a condition, an event or a next time. The target has been
+//! written before, so that a write that was refused gets its condition too.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _};
+use postern_api::external_secret::{Binding, ExternalSecretStatus, RefreshPolicy};
+use postern_api::names::reason;
+use postern_api::{Condition, SecretStoreStatus};
+
+use crate::failure::{Failure, Retry, one_line};
+use crate::plan::{self, Observed};
+use crate::schedule;
+
+/// What became of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was made.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It was right.
+    Unchanged,
+}
+
+/// An event to post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventText {
+    /// Warning rather than Normal.
+    pub warning: bool,
+    /// One word of a closed set.
+    pub reason: &'static str,
+    /// One line.
+    pub message: String,
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At that time.
+    At(Timestamp),
+    /// With backoff, and not before that long.
+    Backoff {
+        /// What the backend asked for.
+        after: Option<Duration>,
+    },
+    /// When something changes.
+    OnChange,
+}
+
+/// What follows from a sync.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conclusion {
+    /// The whole status; equal to the old one where nothing changed.
+    pub status: ExternalSecretStatus,
+    /// Events, only where something changed.
+    pub events: Vec<EventText>,
+    /// When to look again.
+    pub next: Next,
+}
+
+/// A failure that only somebody's change at the backend mends is tried again after this long, or after the interval
+/// where that is shorter: the one who grants a missing right does not want to wait for an hour.
+const RETRY_AT_MOST: Duration = Duration::from_secs(300);
+
+/// Concludes a sync that began at `observed.now`.
+#[must_use]
+pub fn conclude(observed: &Observed, result: Result<Written, &Failure>) -> Conclusion {
+    match result {
+        Ok(written) => success(observed, written),
+        Err(failure) => failed(observed, failure),
+    }
+}
+
+fn success(observed: &Observed, written: Written) -> Conclusion {
+    let object = &observed.object;
+    let mut status = object.status.clone().unwrap_or_default();
+    let ready = ready(observed, true, reason::SECRET_SYNCED, "secret synced");
+    status.conditions = Some(merged(status.conditions.take(), ready));
+    status.refresh_time = Some(seconds(observed.now));
+    status.synced_resource_version = Some(plan::current_version(object));
+    status.binding = Some(Binding { name: plan::target_name(object) });
+    let event = |reason, message: &str| vec![EventText { warning: false, reason, message: message.to_owned() }];
+    Conclusion {
+        status,
+        events: match written {
+            Written::Created => event(reason::CREATED, "secret created"),
+            Written::Updated => event(reason::UPDATED, "secret updated"),
+            Written::Unchanged => Vec::new(),
+        },
+        next: next_after_success(observed),
+    }
+}
+
+fn next_after_success(observed: &Observed) -> Next {
+    let interval = plan::interval(&observed.object).unwrap_or(Duration::ZERO);
+    let periodic = observed.object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic;
+    if !periodic || interval.is_zero() {
+        return Next::OnChange;
+    }
+    Next::At(schedule::next_due(floor(observed.now), interval, &plan::seed(&observed.object)))
+}
+
+fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
+    let mut status = observed.object.status.clone().unwrap_or_default();
+    let old = status.conditions.clone();
+    let message = failure.to_string();
+    let ready = ready(observed, false, reason::SECRET_SYNCED_ERROR, &message);
+    let conditions = merged(status.conditions.take(), ready);
+    let changed = old.as_ref() != Some(&conditions);
+    status.conditions = Some(conditions);
+    Conclusion {
+        status,
+        events: if changed {
+            vec![EventText { warning: true, reason: reason::UPDATE_FAILED, message: one_line(&message, 1000) }]
+        } else {
+            Vec::new()
+        },
+        next: next_after_failure(observed, failure),
+    }
+}
+
+fn next_after_failure(observed: &Observed, failure: &Failure) -> Next {
+    match failure.code.retry() {
+        Retry::OnChange => Next::OnChange,
+        Retry::Backoff => Next::Backoff { after: failure.retry_after },
+        Retry::AtInterval => {
+            let interval = plan::interval(&observed.object).ok().filter(|i| !i.is_zero()).unwrap_or(RETRY_AT_MOST);
+            let wait = interval.min(RETRY_AT_MOST).max(Duration::from_secs(1));
+            Next::At(later(observed.now, wait))
+        }
+    }
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    let ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    now.checked_add(ms.milliseconds()).unwrap_or(Timestamp::MAX)
+}
+
+/// Times in a status have whole seconds.
+fn floor(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn seconds(time: Timestamp) -> String {
+    floor(time).to_string()
+}
+
+fn ready(observed: &Observed, is: bool, reason: &str, message: &str) -> Condition {
+    condition(is, reason, message, observed.object.metadata.generation, observed.now)
+}
+
+fn condition(is: bool, reason: &str, message: &str, generation: Option<i64>, now: Timestamp) -> Condition {
+    Condition {
+        type_: "Ready".to_owned(),
+        status: if is { "True" } else { "False" }.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(seconds(now)),
+        observed_generation: generation,
+    }
+}
+
+/// Puts a condition in its place; the time of the last transition moves only with the status, and conditions of other
+/// types stay.
+fn merged(old: Option<Vec<Condition>>, mut new: Condition) -> Vec<Condition> {
+    let mut conditions = old.unwrap_or_default();
+    match conditions.iter_mut().find(|c| c.type_ == new.type_) {
+        Some(place) => {
+            if place.status == new.status && place.last_transition_time.is_some() {
+                new.last_transition_time = place.last_transition_time.take();
+            }
+            *place = new;
+        }
+        None => conditions.push(new),
+    }
+    conditions
+}
+
+/// What is said of a store after it was checked: its status, and events where something changed.
+#[must_use]
+pub fn store_status(
+    old: Option<&SecretStoreStatus>,
+    generation: Option<i64>,
+    result: Result<(), &Failure>,
+    now: Timestamp,
+) -> (SecretStoreStatus, Vec<EventText>) {
+    let mut status = old.cloned().unwrap_or_default();
+    let was = status.conditions.clone();
+    let (reason, message) = match result {
+        Ok(()) => (reason::VALID, "store validated".to_owned()),
+        Err(failure) => (reason::INVALID_PROVIDER_CONFIG, failure.to_string()),
+    };
+    if result.is_ok() {
+        status.capabilities = Some("ReadOnly".to_owned());
+    }
+    let conditions = merged(status.conditions.take(), condition(result.is_ok(), reason, &message, generation, now));
+    let changed = was.as_ref() != Some(&conditions);
+    status.conditions = Some(conditions);
+    let events =
+        if changed { vec![EventText { warning: result.is_err(), reason, message: one_line(&message, 1000) }] } else { Vec::new() };
+    (status, events)
+}
+
+/// Whether a store's status says that it can be used.
+#[must_use]
+pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> {
+    let ready = status.and_then(|s| s.conditions.as_ref()).and_then(|c| c.iter().find(|c| c.type_ == "Ready"));
+    match ready {
+        Some(condition) if condition.status == "True" => Ok(()),
+        Some(condition) => Err(condition.message.clone().unwrap_or_default()),
+        None => Err("it has not been checked yet".to_owned()),
+    }
+}

@@ -1,0 +1,32 @@
+//! Step 1 of a sync: what is known is put together. Nothing is read but a target whose present version is unknown.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use postern_core::failure::Failure;
+use postern_core::plan::{self, Observed};
+
+use crate::context::Context;
+use crate::target;
+use crate::world::ObjectKey;
+
+/// All that a plan is made of; none where the object is gone, or has to wait for the check of a store, which wakes it.
+pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Observed>, Failure> {
+    let now = Timestamp::now();
+    let (object, stores, namespace_labels, target_key, target) = {
+        let world = ctx.world.lock();
+        let Some(object) = world.external_secret(key) else { return Ok(None) };
+        let going = object.metadata.deletion_timestamp.is_some();
+        let stores = if going { Some(BTreeMap::new()) } else { world.stores_for(&object, &ctx.settings.controller_class) };
+        let Some(stores) = stores else { return Ok(None) };
+        let target_key = ObjectKey { namespace: key.namespace.clone(), name: plan::target_name(&object) };
+        let target = world.target(&target_key);
+        (object, stores, world.namespace_labels(&key.namespace), target_key, target)
+    };
+    let target = match target {
+        Some(seen) if seen.actual_hash.is_none() => target::read(ctx, &target_key).await?,
+        known => known,
+    };
+    let settings = ctx.settings.clone();
+    Ok(Some(Observed { object: (*object).clone(), stores, namespace_labels, target, now, settings }))
+}

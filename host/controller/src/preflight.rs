@@ -1,0 +1,60 @@
+//! Before anything is watched: are the CRDs there, and are they ours? Without them nothing works, and with another's schema
+//! fields that we write would silently vanish.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::Error;
+
+/// Places in the schema that only our CRDs have.
+const OURS: [(&str, &str); 3] = [
+    ("externalsecrets", "/status/properties/conditions/items/properties/observedGeneration"),
+    ("secretstores", "/spec/properties/provider/x-kubernetes-preserve-unknown-fields"),
+    ("clustersecretstores", "/spec/properties/provider/x-kubernetes-preserve-unknown-fields"),
+];
+
+/// Fails with what to do where a CRD is missing or another's.
+pub(crate) async fn check(client: &Client) -> Result<(), Error> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for (plural, pointer) in OURS {
+        let name = format!("{plural}.{}", postern_api::names::GROUP);
+        let crd = match api.get_opt(&name).await {
+            Ok(Some(crd)) => crd,
+            Ok(None) => return Err(Error::CrdMissing(name)),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                tracing::warn!("may not read CustomResourceDefinitions, so it is not known whether they are Postern's");
+                return Ok(());
+            }
+            Err(source) => return Err(Error::Unreachable(source)),
+        };
+        if !has(&serde_json::to_value(&crd).unwrap_or_default(), pointer) {
+            return Err(Error::CrdForeign(name));
+        }
+    }
+    Ok(())
+}
+
+fn has(crd: &Value, pointer: &str) -> bool {
+    let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
+    let served = versions.into_iter().flatten().find(|version| version["name"] == "v1" && version["served"] == true);
+    served.is_some_and(|version| version.pointer(&format!("/schema/openAPIV3Schema/properties{pointer}")).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_crds_are_recognised_and_those_without_our_marks_are_not() {
+        let crds = postern_api::crds();
+        for (plural, pointer) in OURS {
+            let crd = crds.iter().find(|crd| crd["spec"]["names"]["plural"] == plural).unwrap();
+            assert!(has(crd, pointer), "{plural}");
+            let mut other = crd.clone();
+            other["spec"]["versions"][0]["name"] = "v1beta1".into();
+            assert!(!has(&other, pointer), "{plural}");
+        }
+        assert!(!has(&serde_json::json!({"spec": {"versions": [{"name": "v1", "served": true, "schema": {}}]}}), OURS[0].1));
+    }
+}

@@ -1,0 +1,61 @@
+//! One sync of an ExternalSecret, from key to status. This file is the table of contents; each step is elsewhere.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use postern_core::conclude::{Written, conclude};
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plan::{Observed, Plan, SyncPlan, plan};
+use tokio::time::Instant;
+
+use crate::commit;
+use crate::context::Context;
+use crate::observe::observe;
+use crate::queue::Next;
+use crate::target;
+use crate::world::ObjectKey;
+
+/// Brings one ExternalSecret where it shall be, and says when to look again. `due` is the moment that made it due: no
+/// older answer is used.
+#[tracing::instrument(skip_all, fields(namespace = key.namespace, name = key.name))]
+pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
+    let observed = match observe(ctx, key).await {
+        Ok(Some(observed)) => observed,
+        Ok(None) => return Next::OnChange,
+        Err(failure) => return commit::unobserved(&failure),
+    };
+    let result = match decide(ctx, key, &observed) {
+        Plan::Idle { until } => return wait_until(until, observed.now),
+        Plan::Ignore => return Next::OnChange,
+        Plan::Remove => return commit::release(ctx, &observed).await,
+        Plan::Refuse(failure) => Err(failure),
+        Plan::Sync(plan) => sync(ctx, &observed, &plan, due).await,
+    };
+    let conclusion = conclude(&observed, result.as_ref().copied());
+    commit::commit(ctx, &observed, conclusion, &result).await
+}
+
+async fn sync(ctx: &Context, observed: &Observed, plan: &SyncPlan, due: Instant) -> Result<Written, Failure> {
+    let desired = ctx.doors.produce(plan, due).await?;
+    let owner = target::owner(plan, observed.object.metadata.uid.as_deref());
+    target::write(ctx, plan, &owner, &desired).await
+}
+
+fn decide(ctx: &Context, key: &ObjectKey, observed: &Observed) -> Plan {
+    if ctx.world.lock().is_malformed(key) && observed.object.metadata.deletion_timestamp.is_none() {
+        return Plan::Refuse(Failure::new(
+            Stage::Observe,
+            Code::InvalidSpec,
+            "the ExternalSecret does not fit its schema; apply Postern's CRDs, and correct it as kubectl then says",
+        ));
+    }
+    plan(observed)
+}
+
+/// How long to wait for a time of the wall clock.
+pub(crate) fn wait_until(until: Option<Timestamp>, now: Timestamp) -> Next {
+    match until {
+        None => Next::OnChange,
+        Some(until) => Next::After(Duration::try_from(until.duration_since(now)).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,269 @@
+//! Wiring: starts the watches, feeds the workers, and ends in order.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use postern_api::{ClusterSecretStore, ExternalSecret, SecretStore};
+use postern_core::failure::Failure;
+use postern_core::plan::PlanSettings;
+use postern_core::plugin::PluginHost;
+use postern_sync::Doors;
+use tokio::sync::{Semaphore, oneshot, watch as signal};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::context::{Context, Owed};
+use crate::credentials::ApiCredentials;
+use crate::events::Poster;
+use crate::queue::Queue;
+use crate::watch::{ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, SecretStores, Targets, follow};
+use crate::world::{Key, World};
+use crate::{preflight, reconcile, stores, target};
+
+/// Syncs at once. Most of them wait for a value that comes in one call with the others', so it bounds memory, not work.
+const IN_FLIGHT: usize = 1024;
+/// Requests at the API server at once, beside watches; what its fair queueing gives one client without holding it back.
+const API_IN_FLIGHT: usize = 32;
+/// How long running syncs may take to end. A pod has 30 s, and sessions are to be closed in the rest.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// How the controller runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Serve this namespace only, and no ClusterSecretStore.
+    pub namespace: Option<String>,
+    /// Stores of another class are left alone.
+    pub controller_class: String,
+    /// Syncs at once.
+    pub in_flight: usize,
+    /// Requests at the API server at once, beside watches.
+    pub api_in_flight: usize,
+    /// Settings of the doors; the interval of store checks is among them.
+    pub doors: postern_sync::Settings,
+    /// Told once all that existed at the start has been seen and work has begun.
+    pub readiness: Readiness,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            controller_class: "default".to_owned(),
+            in_flight: IN_FLIGHT,
+            api_in_flight: API_IN_FLIGHT,
+            doors: postern_sync::Settings::default(),
+            readiness: Readiness::default(),
+        }
+    }
+}
+
+/// Whether the controller works; clones show the same.
+#[derive(Clone, Debug)]
+pub struct Readiness(signal::Sender<bool>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(signal::Sender::new(false))
+    }
+}
+
+impl Readiness {
+    /// Whether it works now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it works.
+    pub async fn wait(&self) {
+        // The sender is ours, so the channel cannot be closed meanwhile.
+        let _ = self.0.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    fn set(&self, ready: bool) {
+        self.0.send_replace(ready);
+    }
+}
+
+/// Why the controller cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A CRD is not there.
+    #[error("the CRD {0} is missing; apply them with `postern crds | kubectl apply --server-side -f -`")]
+    CrdMissing(String),
+    /// A CRD is somebody else's.
+    #[error("the CRD {0} is not Postern's; replace it with `postern crds | kubectl apply --server-side --force-conflicts -f -`")]
+    CrdForeign(String),
+    /// The API server does not answer.
+    #[error("could not reach the API server")]
+    Unreachable(#[source] kube::Error),
+    /// The doors to plugins cannot be opened.
+    #[error("could not prepare the way to plugins")]
+    Doors(#[source] Failure),
+    /// A task ended that must not.
+    #[error("the task that watches {0} ended")]
+    TaskEnded(&'static str),
+}
+
+/// Runs until `shutdown` completes.
+///
+/// Guarantees: a Secret is written only from an answer of its backend; no failure deletes or empties one; one object's
+/// failure does not hold back another's; running syncs are given time to end.
+/// Assumptions: one controller at a time for a namespace and a controller class.
+/// Errors: the CRDs are missing or another's, or the API server cannot be reached at the start. Later failures are
+/// conditions, events and log lines, and are tried again.
+pub async fn run(
+    client: Client,
+    host: Arc<dyn PluginHost>,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    preflight::check(&client).await?;
+    let (ctx, posting) = context(client, host, &options)?;
+    let mut watches = Watches::default();
+    watches.start(&ctx);
+    let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        ready = watches.listed() => ready?,
+    }
+    // Not fatal: what is not learnt here is read one by one.
+    if let Err(error) = target::learn_all(&ctx).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not list the managed secrets");
+    }
+    options.readiness.set(true);
+    tracing::info!("ready");
+    let mut work = JoinSet::new();
+    let ended = tokio::select! {
+        () = &mut shutdown => Ok(()),
+        ended = watches.ended() => Err(ended),
+        () = work_on(&ctx, &mut work, options.in_flight) => Ok(()),
+    };
+    options.readiness.set(false);
+    drop(watches);
+    drain(ctx, work, posting).await;
+    ended
+}
+
+fn context(client: Client, host: Arc<dyn PluginHost>, options: &Options) -> Result<(Arc<Context>, JoinHandle<()>), Error> {
+    let queue = Arc::new(Queue::new());
+    let credentials = Arc::new(ApiCredentials { client: client.clone() });
+    let doors = Doors::new(host, credentials, Arc::new(Owed(Arc::clone(&queue))), options.doors.clone()).map_err(Error::Doors)?;
+    let (events, posting) = Poster::start(client.clone());
+    let ctx = Context {
+        client,
+        namespace: options.namespace.clone(),
+        settings: PlanSettings { controller_class: options.controller_class.clone() },
+        store_interval: options.doors.store_interval,
+        world: World::default(),
+        queue,
+        doors,
+        events,
+        sessions: Mutex::new(HashMap::new()),
+        turns: Semaphore::new(options.api_in_flight),
+    };
+    Ok((Arc::new(ctx), posting))
+}
+
+/// The tasks that follow the watches. Dropped, they end.
+#[derive(Default)]
+struct Watches {
+    tasks: JoinSet<&'static str>,
+    pending: Vec<oneshot::Receiver<()>>,
+}
+
+impl Watches {
+    fn start(&mut self, ctx: &Arc<Context>) {
+        let config = watcher::Config::default;
+        let managed = config().labels(&target::managed());
+        self.add::<ExternalSecrets>(ctx, watcher(ctx.all::<DeserializeGuard<ExternalSecret>>(), config()));
+        self.add::<SecretStores>(ctx, watcher(ctx.all::<DeserializeGuard<SecretStore>>(), config()));
+        self.add::<Targets>(ctx, watcher(ctx.all::<PartialObjectMeta<Secret>>(), managed));
+        if ctx.namespace.is_none() {
+            let stores: Api<DeserializeGuard<ClusterSecretStore>> = Api::all(ctx.client.clone());
+            let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());
+            self.add::<ClusterSecretStores>(ctx, watcher(stores, config()));
+            self.add::<Namespaces>(ctx, watcher(namespaces, config()));
+        }
+    }
+
+    fn add<M: Mirror>(
+        &mut self,
+        ctx: &Arc<Context>,
+        stream: impl futures::Stream<Item = watcher::Result<watcher::Event<M::Object>>> + Send + 'static,
+    ) {
+        let (listed, pending) = oneshot::channel();
+        self.pending.push(pending);
+        let ctx = Arc::clone(ctx);
+        self.tasks.spawn(async move {
+            follow::<M>(ctx, stream, listed).await;
+            M::KIND
+        });
+    }
+
+    /// Waits until each watch has shown all that existed.
+    async fn listed(&mut self) -> Result<(), Error> {
+        for pending in self.pending.drain(..) {
+            if pending.await.is_err() {
+                return Err(Error::TaskEnded("the cluster"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of a task, which no task should come to.
+    async fn ended(&mut self) -> Error {
+        match self.tasks.join_next().await {
+            Some(Ok(kind)) => Error::TaskEnded(kind),
+            Some(Err(_)) | None => Error::TaskEnded("the cluster"),
+        }
+    }
+}
+
+/// Takes keys as they come due, for ever.
+async fn work_on(ctx: &Arc<Context>, work: &mut JoinSet<()>, in_flight: usize) {
+    let places = Arc::new(Semaphore::new(in_flight));
+    // The semaphore is never closed, so this ends only with the task.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let (taken, lease) = ctx.queue.next().await;
+        while let Some(ended) = work.try_join_next() {
+            report(ended);
+        }
+        let ctx = Arc::clone(ctx);
+        work.spawn(async move {
+            let next = match &taken.key {
+                Key::Store(id) => stores::reconcile(&ctx, id).await,
+                Key::ExternalSecret(key) => reconcile::reconcile(&ctx, key, taken.due).await,
+            };
+            lease.finish(next);
+            drop(place);
+        });
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a sync panicked; it is tried again with backoff");
+    }
+}
+
+async fn drain(ctx: Arc<Context>, mut work: JoinSet<()>, posting: JoinHandle<()>) {
+    let all_ended = async {
+        while let Some(ended) = work.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(DRAIN, all_ended).await.is_err() {
+        tracing::warn!("some syncs did not end in time and are given up");
+    }
+    work.shutdown().await;
+    ctx.doors.shutdown().await;
+    // The last poster goes with the context; what is still waiting is posted then.
+    drop(ctx);
+    let _ = tokio::time::timeout(DRAIN, posting).await;
+}

@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build all members of a Rust workspace that are a cdylib; each component is named after the member's folder.
+    /// Build all members of a Rust workspace that are a cdylib; each component is named after its library.
     RustWorkspace {
         /// Folder of the workspace's manifest.
         source: PathBuf,

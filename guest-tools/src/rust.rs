@@ -1,4 +1,5 @@
-//! Builds the guests of a Rust workspace: every member that is a `cdylib` becomes a component, named after its folder.
+//! Builds the guests of a Rust workspace: every member that is a `cdylib` becomes a component, named like the library
+//! without `postern_plugin_`: `vault.wasm`, `guest_minimal.wasm`.
 //!
 //! Two ways lead to a module. Where rustup has the target, it is an ordinary build. Where it has not and cannot get it,
 //! Debian's `rustc-web` builds the standard library too, from `rust-web-src`. The step from module to component is the
@@ -15,6 +16,9 @@ use serde_json::Value;
 
 use crate::stamp::Inputs;
 use crate::{command, component};
+
+/// What first-party plugins share in their names.
+const PREFIX: &str = "postern_plugin_";
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "rust-web-src", "cargo-web", "lld-19"];
@@ -39,7 +43,7 @@ pub struct Workspace<'a> {
 
 /// A member of the workspace.
 struct Guest {
-    /// Of its folder.
+    /// Of the component.
     name: String,
     package: String,
     /// The file that cargo writes.
@@ -177,10 +181,11 @@ fn guest(package: &Value) -> Option<Guest> {
             .as_array()
             .is_some_and(|types| types.iter().any(|t| t == "cdylib"))
     })?;
+    let library = target["name"].as_str()?.replace('-', "_");
     Some(Guest {
-        name: folder(package)?.file_name()?.to_string_lossy().into_owned(),
+        name: library.trim_start_matches(PREFIX).to_owned(),
         package: package["name"].as_str()?.to_owned(),
-        module: format!("{}.wasm", target["name"].as_str()?.replace('-', "_")),
+        module: format!("{library}.wasm"),
     })
 }
 
@@ -351,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_cdylibs_only_and_names_them_after_their_folder() {
+    fn takes_cdylibs_only_and_names_them_after_their_library() {
         let package = serde_json::json!({
             "name": "postern-plugin-vault", "manifest_path": "/x/plugins/vault/Cargo.toml",
             "targets": [{"name": "postern-plugin-vault", "crate_types": ["cdylib", "rlib"]}],

@@ -1,0 +1,171 @@
+//! The doors themselves: check a store, fetch values, render templates, and the three together for one sync.
+//!
+//! Order of a sync: fetch, shape, render, compose; the pure steps are `postern_core`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use postern_api::external_secret::StoreKind;
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plan::{Read, SyncPlan};
+use postern_core::plugin::{Part, Pick, PluginHost, RenderJob, Rendered};
+use postern_core::shape;
+use postern_core::store::{Store, StoreId};
+use postern_core::template::{self, Desired};
+use tokio::time::Instant;
+
+use crate::credentials::Credentials;
+use crate::fetcher::{Object, Reader, Span};
+use crate::prepare::Preparer;
+use crate::settings::Settings;
+use crate::stats::Stats;
+
+/// The template engine of targets.
+const ENGINE: &str = "go";
+
+/// Knows which syncs are under way.
+pub trait Pending: Send + Sync {
+    /// The earliest due moment of a sync that still waits or runs.
+    fn oldest_due(&self) -> Option<Instant>;
+}
+
+/// A store that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// It could not be probed, because it asks as the namespace that asks.
+    pub referent: bool,
+}
+
+/// What a sync does outside the pure core, shared by the cluster and the standalone mode. Cheap to clone.
+#[derive(Clone)]
+pub struct Doors {
+    preparer: Arc<Preparer>,
+}
+
+impl Doors {
+    /// Doors to these plugins. Errors: the system gives no random bytes.
+    pub fn new(
+        host: Arc<dyn PluginHost>,
+        credentials: Arc<dyn Credentials>,
+        pending: Arc<dyn Pending>,
+        settings: Settings,
+    ) -> Result<Self, Failure> {
+        Ok(Self { preparer: Arc::new(Preparer::new(host, credentials, pending, settings)?) })
+    }
+
+    /// Whether a store can be used: schema, config, credentials, a session, and the plugin's own probe.
+    pub async fn check(&self, store: &Store) -> Result<Checked, Failure> {
+        let (preparer, store) = (self.preparer.clone(), Arc::new(store.clone()));
+        // In a task of its own: a caller that goes away must not leave a half-opened session at the backend.
+        let task = tokio::spawn(async move { check(&preparer, &store).await });
+        task.await.unwrap_or_else(|_| Err(Failure::new(Stage::Check, Code::Internal, "the check of the store broke off")))
+    }
+
+    /// Reads what a plan asks for, in order, each from a fetch that began after `due`.
+    ///
+    /// Guarantees: an answer for each read; a caller that is dropped harms no other.
+    pub async fn fetch(
+        &self,
+        stores: &BTreeMap<StoreId, Arc<Store>>,
+        reads: &[Read],
+        namespace: &str,
+        due: Instant,
+    ) -> Vec<Result<Part, Failure>> {
+        let mut by_store: BTreeMap<&StoreId, Vec<usize>> = BTreeMap::new();
+        for (at, read) in reads.iter().enumerate() {
+            by_store.entry(&read.store).or_default().push(at);
+        }
+        let asked = by_store.into_iter().map(|(id, positions)| async move {
+            let wanted = positions.iter().map(|at| wanted(&reads[*at])).collect();
+            let answers = self.fetch_from(stores.get(id), wanted, namespace, due).await;
+            positions.into_iter().zip(answers).collect::<Vec<_>>()
+        });
+        let mut answers: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Renders all templates of one target.
+    pub async fn render(&self, job: RenderJob) -> Result<Rendered, Failure> {
+        let host = &self.preparer.host;
+        let engine = host.engine(ENGINE)?;
+        let templates = job.templates.len();
+        let mut rendered = host.render(&engine.digest, &[job], &Vec::new()).await?;
+        match (rendered.pop(), rendered.is_empty()) {
+            (Some(only), true) if only.len() == templates => Ok(only),
+            _ => Err(Failure::new(
+                Stage::Render,
+                Code::ContractBroken,
+                format!("the template engine \"{ENGINE}\" did not answer each template of the one job it was given"),
+            )),
+        }
+    }
+
+    /// The steps of a sync from fetch to what the target shall be.
+    pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Desired, Failure> {
+        let answers = self.fetch(&plan.stores, &plan.reads, &plan.namespace, due).await;
+        let data = shape::shape(plan, answers)?;
+        let rendered = match template::job(plan, &data) {
+            None => None,
+            Some(job) => Some(self.render(job).await?),
+        };
+        template::compose(plan, data, rendered)
+    }
+
+    /// A store is gone or has changed: closes its sessions, within the close deadline.
+    pub async fn forget(&self, store_uid: &str) {
+        self.preparer.forget(store_uid).await;
+    }
+
+    /// Closes all sessions, within the close deadline.
+    pub async fn shutdown(&self) {
+        self.preparer.shutdown().await;
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.preparer.counters.snapshot()
+    }
+
+    async fn fetch_from(
+        &self,
+        store: Option<&Arc<Store>>,
+        wanted: Vec<(Object, Pick)>,
+        namespace: &str,
+        due: Instant,
+    ) -> Vec<Result<Part, Failure>> {
+        let n = wanted.len();
+        let identity = match store {
+            Some(store) => self.preparer.identity(store, Some(namespace), due, None).await,
+            None => Err(Failure::new(Stage::Fetch, Code::Internal, "a read names a store that its plan does not have")),
+        };
+        let identity = match identity {
+            Ok(Some(identity)) => identity,
+            Ok(None) => return vec![Err(crate::session::given_up()); n],
+            Err(failure) => return vec![Err(failure); n],
+        };
+        let span = Span { due, deadline: Instant::now() + self.preparer.settings.wait_deadline };
+        let reader: Arc<dyn Reader> = Arc::new(self.preparer.access(identity.clone()));
+        identity.fetcher.fetch(&reader, wanted, span).await
+    }
+}
+
+async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, Failure> {
+    let namespace = match store.id.kind {
+        StoreKind::SecretStore => Some(store.id.namespace.as_str()),
+        StoreKind::ClusterSecretStore => None,
+    };
+    match preparer.identity(store, namespace, Instant::now(), None).await? {
+        None => Ok(Checked { referent: true }),
+        Some(identity) => {
+            let probed = preparer.access(identity).probe().await;
+            probed.map(|()| Checked { referent: false }).map_err(|failure| Failure { stage: Stage::Check, ..failure })
+        }
+    }
+}
+
+fn wanted(read: &Read) -> (Object, Pick) {
+    let object = Object { key: read.key.clone(), version: read.version.clone(), metadata: read.metadata };
+    (object, read.pick.clone())
+}

@@ -29,7 +29,7 @@ impl Contract {
 
     /// A world of the contract.
     pub fn world(&self, name: &str) -> Result<WorldId> {
-        Ok(self.resolve.select_world(&[self.package], Some(name))?)
+        self.resolve.select_world(&[self.package], Some(name))
     }
 
     /// An interface's full name with its version, as imports spell it.

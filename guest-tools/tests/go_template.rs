@@ -2,6 +2,7 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::panic,
     clippy::useless_vec,
     reason = "generated bindings, and tests"

@@ -1,0 +1,284 @@
+//! One pass: check the stores, plan, produce and write every ExternalSecret that is due, and report all of it.
+//!
+//! Guarantees: it ends within its time; one that fails harms no other, and what it wrote before stays. The time comes in
+//! as parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use postern_api::ExternalSecret;
+use postern_api::external_secret::{RefreshPolicy, StoreKind};
+use postern_core::failure::{Code, Failure, Retry, Stage};
+use postern_core::plan::{self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan};
+use postern_core::store::{Store, StoreId};
+use postern_core::target::{self, Owner, Write};
+use postern_core::{plugin::PluginHost, schedule};
+use postern_sync::{Doors, Settings};
+use tokio::time::{Instant, timeout_at};
+
+use crate::credentials::Folder;
+use crate::manifest::{Manifests, Name};
+use crate::output::{self, Output};
+use crate::report::{Outcome, Report, Row};
+
+/// How a pass is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where targets go.
+    pub output: Output,
+    /// How long a pass may take.
+    pub timeout: Duration,
+    /// Stores with another class are left alone.
+    pub controller_class: String,
+}
+
+/// The moment of a pass, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// The clock of the doors.
+    pub due: Instant,
+}
+
+/// The same sync as in a cluster, over manifests.
+pub struct Standalone {
+    doors: Doors,
+    folder: Arc<Folder>,
+    options: Options,
+}
+
+/// What became of a store's check.
+type Checks = BTreeMap<StoreId, Result<Arc<Store>, Outcome>>;
+
+impl Standalone {
+    /// Opens the doors. Errors: the system gives no random bytes.
+    pub fn new(host: Arc<dyn PluginHost>, settings: Settings, options: Options) -> Result<Self, Failure> {
+        let folder = Arc::new(Folder::default());
+        let doors = Doors::new(host, folder.clone(), folder.clone(), settings)?;
+        Ok(Self { doors, folder, options })
+    }
+
+    /// Syncs what is due; `only` names it, none means all.
+    pub async fn pass(&self, manifests: &Arc<Manifests>, only: Option<&BTreeSet<Name>>, at: Moment) -> Report {
+        self.folder.replace(manifests.clone());
+        self.folder.set_due(Some(at.due));
+        let deadline = at.due + self.options.timeout;
+        let due: Vec<(&Name, &ExternalSecret)> =
+            manifests.external_secrets.iter().filter(|(name, _)| only.is_none_or(|only| only.contains(*name))).collect();
+        let used: BTreeSet<StoreId> = due.iter().flat_map(|(_, object)| plan::stores_of(object)).collect();
+        let checks = self.check(manifests, &used, deadline).await;
+        let targets = owners(manifests);
+        let synced = due.iter().map(|(name, object)| self.one(manifests, (name, object), &checks, &targets, at));
+        let mut rows: Vec<Row> = checks.iter().map(store_row).collect();
+        rows.extend(join_all(synced).await);
+        self.folder.set_due(None);
+        Report { rows, problems: manifests.problems.clone(), ignored: manifests.ignored.clone() }
+    }
+
+    /// Closes sessions at the backends.
+    pub async fn shutdown(&self) {
+        self.doors.shutdown().await;
+    }
+
+    async fn check(&self, manifests: &Manifests, used: &BTreeSet<StoreId>, deadline: Instant) -> Checks {
+        let class = &self.options.controller_class;
+        let stores = used.iter().filter_map(|id| manifests.stores.get(id));
+        let checked = stores.map(|store| async move {
+            // Another controller's store is not ours to ask.
+            if !store.controller.is_empty() && store.controller != *class {
+                return (store.id.clone(), Ok(Arc::new(store.clone())));
+            }
+            let result = match timeout_at(deadline, self.doors.check(store)).await {
+                Ok(Ok(_)) => Ok(Arc::new(store.clone())),
+                Ok(Err(failure)) => Err(Outcome::Failed(Box::new(failure))),
+                Err(_) => Err(late(Stage::Check, self.options.timeout, Vec::new())),
+            };
+            (store.id.clone(), result)
+        });
+        join_all(checked).await.into_iter().collect()
+    }
+
+    async fn one(
+        &self,
+        manifests: &Manifests,
+        (name, object): (&Name, &ExternalSecret),
+        checks: &Checks,
+        targets: &BTreeMap<Name, &Name>,
+        at: Moment,
+    ) -> Row {
+        let mut row = row_of(name, object);
+        let observed = self.observe(manifests, name, object, checks, at.now);
+        let outcome = match plan::plan(&observed) {
+            Plan::Idle { .. } | Plan::Ignore | Plan::Remove => Ok(Outcome::Ignored),
+            Plan::Refuse(failure) => Err(self.refused(manifests, &observed, checks, failure)),
+            Plan::Sync(sync) => match other_owner(name, &sync, targets) {
+                Some(failure) => Err(failed(failure)),
+                None => self.sync(&sync, &observed, at, &mut row).await,
+            },
+        };
+        row.outcome = outcome.unwrap_or_else(|outcome| outcome);
+        row.next = next(object, &row.outcome, at.now);
+        row
+    }
+
+    fn observe(&self, manifests: &Manifests, name: &Name, object: &ExternalSecret, checks: &Checks, now: Timestamp) -> Observed {
+        let state = |id: &StoreId| match checks.get(id) {
+            None => StoreState::Missing,
+            Some(Ok(store)) => StoreState::Ready(store.clone()),
+            Some(Err(Outcome::Failed(failure))) => StoreState::NotReady(failure.public.clone()),
+            Some(Err(_)) => StoreState::NotReady("its check did not end in time".to_owned()),
+        };
+        // The status is a cluster's; here every pass says what is due.
+        let object = ExternalSecret { status: None, ..object.clone() };
+        Observed {
+            stores: plan::stores_of(&object).into_iter().map(|id| (id.clone(), state(&id))).collect(),
+            namespace_labels: manifests.namespaces.get(&name.0).cloned().unwrap_or_default(),
+            target: None,
+            now,
+            settings: PlanSettings { controller_class: self.options.controller_class.clone() },
+            object,
+        }
+    }
+
+    /// A store that is not ready has a cause of its own, with its own code and blame; a check that ran out of time leaves
+    /// keys lacking, which are named as if the store could be used.
+    fn refused(&self, manifests: &Manifests, observed: &Observed, checks: &Checks, failure: Failure) -> Outcome {
+        if failure.code != Code::StoreNotReady {
+            return failed(failure);
+        }
+        let cause = observed.stores.keys().find_map(|id| checks.get(id)?.as_ref().err().map(|outcome| (id, outcome)));
+        match cause {
+            Some((id, Outcome::Failed(cause))) => failed(cause.as_ref().clone().context(format!("{id} is not ready"))),
+            Some((_, Outcome::TimedOut(..))) => {
+                let mut assumed = observed.clone();
+                for (id, state) in &mut assumed.stores {
+                    if let Some(store) = manifests.stores.get(id) {
+                        *state = StoreState::Ready(Arc::new(store.clone()));
+                    }
+                }
+                let Plan::Sync(sync) = plan::plan(&assumed) else { return failed(failure) };
+                late(Stage::Check, self.options.timeout, sync.reads.iter().map(lacking).collect())
+            }
+            _ => failed(failure),
+        }
+    }
+
+    async fn sync(&self, sync: &SyncPlan, observed: &Observed, at: Moment, row: &mut Row) -> Result<Outcome, Outcome> {
+        let deadline = at.due + self.options.timeout;
+        let desired = timeout_at(deadline, self.doors.produce(sync, at.due))
+            .await
+            .map_err(|_| late(Stage::Fetch, self.options.timeout, sync.reads.iter().map(lacking).collect()))?
+            .map_err(failed)?;
+        let uid = observed.object.metadata.uid.clone().unwrap_or_default();
+        let owner = Owner { namespace: sync.namespace.clone(), name: sync.name.clone(), uid };
+        let Write::Create(mut secret) = target::write(None, &desired, &owner, &sync.target_name).map_err(failed)? else {
+            return Ok(Outcome::Unchanged);
+        };
+        // Our UIDs are no cluster's: an owner that a cluster does not know would have the Secret collected.
+        secret.metadata.owner_references = None;
+        let stamp = at.now.strftime("%Y_%m_%d_%H_%M_%S.%9f").to_string();
+        let (outcome, keys) = output::write(&self.options.output, &secret, &stamp).map_err(failed)?;
+        row.keys = keys;
+        Ok(outcome)
+    }
+}
+
+fn failed(failure: Failure) -> Outcome {
+    Outcome::Failed(Box::new(failure))
+}
+
+fn late(stage: Stage, timeout: Duration, lacking: Vec<String>) -> Outcome {
+    let text = format!("the values were not there within {} s; see whether the backend answers, or give --timeout", timeout.as_secs());
+    Outcome::TimedOut(Box::new(Failure::new(stage, Code::Timeout, text)), lacking)
+}
+
+fn lacking(read: &Read) -> String {
+    let property = read.pick.property.as_ref().map(|p| format!(" property \"{p}\"")).unwrap_or_default();
+    format!("key \"{}\"{property} of {}", read.key, read.store)
+}
+
+/// Who writes which target; the first by name has it.
+fn owners(manifests: &Manifests) -> BTreeMap<Name, &Name> {
+    let mut owners = BTreeMap::new();
+    for (name, object) in &manifests.external_secrets {
+        owners.entry((name.0.clone(), plan::target_name(object))).or_insert(name);
+    }
+    owners
+}
+
+fn other_owner(name: &Name, sync: &SyncPlan, targets: &BTreeMap<Name, &Name>) -> Option<Failure> {
+    let owner = targets.get(&(sync.namespace.clone(), sync.target_name.clone()))?;
+    (*owner != name).then(|| {
+        let text = format!(
+            "target is owned by another ExternalSecret: secret \"{}\" belongs to \"{}\"; give one of them another spec.target.name",
+            sync.target_name, owner.1
+        );
+        Failure::new(Stage::Commit, Code::TargetOwned, text)
+    })
+}
+
+fn row_of(name: &Name, object: &ExternalSecret) -> Row {
+    Row {
+        kind: "ExternalSecret",
+        namespace: name.0.clone(),
+        name: name.1.clone(),
+        target: Some(plan::target_name(object)),
+        keys: Vec::new(),
+        outcome: Outcome::Ignored,
+        next: None,
+    }
+}
+
+fn store_row((id, check): (&StoreId, &Result<Arc<Store>, Outcome>)) -> Row {
+    let kind = match id.kind {
+        StoreKind::SecretStore => "SecretStore",
+        StoreKind::ClusterSecretStore => "ClusterSecretStore",
+    };
+    let outcome = match check {
+        Ok(_) => Outcome::Ready,
+        Err(outcome) => outcome.clone(),
+    };
+    Row { kind, namespace: id.namespace.clone(), name: id.name.clone(), target: None, keys: Vec::new(), outcome, next: None }
+}
+
+/// A failure that may pass by itself is tried again after this long, or at the interval where that is shorter.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// When a watching run syncs it again; none where only a change of the folder can matter.
+fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Timestamp> {
+    let interval = plan::interval(object).ok()?;
+    let retry = match outcome {
+        Outcome::Failed(failure) | Outcome::TimedOut(failure, _) => Some(failure.code.retry()),
+        _ => None,
+    };
+    let periodic = object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic && !interval.is_zero();
+    let wait = match (retry, periodic) {
+        (Some(Retry::OnChange), _) => return None,
+        (Some(Retry::Backoff), true) => interval.min(AGAIN),
+        (Some(Retry::Backoff), false) => AGAIN,
+        (Some(Retry::AtInterval), false) => schedule::DEFAULT_INTERVAL,
+        (None, false) => return None,
+        (None | Some(Retry::AtInterval), true) => interval,
+    };
+    now.checked_add(jiff::SignedDuration::try_from(wait).ok()?).ok()
+}
+
+/// The folder of the results must not lie in the folder of the manifests: results would be read as manifests.
+#[must_use]
+pub fn overlaps(from: &Path, to: &Path) -> bool {
+    let real = |path: &Path| -> PathBuf {
+        // What does not exist yet is judged by the nearest folder that does.
+        let nearest = path.ancestors().find_map(|p| Some((p, p.canonicalize().ok()?)));
+        match nearest {
+            Some((existing, real)) => real.join(path.strip_prefix(existing).unwrap_or(Path::new(""))),
+            None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        }
+    };
+    let absolute = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+    real(&absolute).starts_with(real(from))
+}

@@ -1,0 +1,77 @@
+//! One call of a plugin: a slot, a fresh instance, meters, an end by the clock. Nothing outlives it.
+
+use std::time::Duration;
+
+use postern_core::failure::{Code, Failure, Stage};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::{Engine, Store};
+
+use crate::fault::{self, Reader};
+use crate::limits;
+use crate::state::{self, CallState};
+
+/// Runs calls; bounds how many run at once, first come, first served.
+pub struct Caller {
+    engine: Engine,
+    providers: Semaphore,
+    engines: Semaphore,
+}
+
+impl Caller {
+    pub fn new(engine: Engine) -> Self {
+        let engines = limits::POOL_ENGINES as usize;
+        let providers = limits::POOL_COMPONENTS as usize - engines;
+        Self { engine, providers: Semaphore::new(providers), engines: Semaphore::new(engines) }
+    }
+
+    /// Runs `work` in a store of its own; gives its answer and how to read the failures in it.
+    pub async fn run<T>(
+        &self,
+        state: CallState,
+        work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
+    ) -> Result<(T, Reader), Failure> {
+        let callee = state.callee.clone();
+        let wall = state.until.saturating_duration_since(tokio::time::Instant::now());
+        let until = state.until;
+        let _slot = self.slot(&state, wall).await?;
+        let mut store = self.store(state);
+        let done = tokio::time::timeout_at(until, work(&mut store)).await;
+        let state = store.data_mut();
+        let reader = Reader {
+            stage: callee.stage,
+            cleaner: std::mem::take(&mut state.cleaner),
+            refused: std::mem::take(&mut state.refused),
+        };
+        match done {
+            Ok(Ok(answer)) => Ok((answer, reader)),
+            Ok(Err(error)) => Err(fault::of_error(&callee, &error, state.broken(), &state.limits)),
+            Err(_) => {
+                let what = format!("did not finish within {:.1} s", wall.as_secs_f64());
+                Err(callee.failure(Code::Timeout, what))
+            }
+        }
+    }
+
+    async fn slot(&self, state: &CallState, wall: Duration) -> Result<SemaphorePermit<'_>, Failure> {
+        let slots = if state.callee.stage == Stage::Render { &self.engines } else { &self.providers };
+        let busy = || {
+            let what = format!("found no free place for an instance within {:.1} s", wall.as_secs_f64());
+            state.callee.failure(Code::Internal, what)
+        };
+        match tokio::time::timeout_at(state.until, slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(busy()),
+        }
+    }
+
+    fn store(&self, state: CallState) -> Store<CallState> {
+        let hostcall = state.limits.hostcall;
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| state);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(state::on_tick);
+        store.set_hostcall_fuel(hostcall);
+        store.set_max_component_handles(limits::HANDLES);
+        store
+    }
+}

@@ -118,7 +118,10 @@ pub(crate) async fn resolve(
         Failure::new(Stage::Login, Code::Internal, "a reference without a namespace was resolved for nobody")
     })?;
     match &needed.located.target {
-        Target::SecretKey { name, key } => credentials.secret_key(namespace, name, key.as_deref()).await,
+        Target::SecretKey { name, key } => {
+            let key = key.as_deref().or(needed.reference.default_key.as_deref());
+            credentials.secret_key(namespace, name, key).await
+        }
         Target::ConfigMapKey { name, key } => credentials.config_map_key(namespace, name, key).await,
         Target::ServiceAccount { name, audiences } => {
             let mut all = needed.reference.audiences.clone();

@@ -204,6 +204,8 @@ pub struct Reference {
     pub audiences: Vec<String>,
     /// For a service account token, in seconds.
     pub expires_in_s: Option<u32>,
+    /// The key to take where the reference names none.
+    pub default_key: Option<String>,
 }
 
 /// Where TLS material comes from.

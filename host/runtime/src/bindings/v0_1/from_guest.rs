@@ -40,17 +40,52 @@ pub fn descriptor(d: describe::Descriptor) -> (core::Descriptor, String) {
     (ours, d.config_schema)
 }
 
+/// TLS material that an endpoint points at is a reference too: the host resolves it like the others.
 pub fn needs(needs: check::Needs) -> core::Needs {
-    let references = needs.references.into_iter().map(|r| core::Reference {
-        pointer: r.pointer,
-        audiences: r.audiences,
-        expires_in_s: r.expires_in_s,
-    });
+    let mut references: Vec<core::Reference> = needs
+        .references
+        .into_iter()
+        .map(|r| core::Reference {
+            pointer: r.pointer,
+            audiences: r.audiences,
+            expires_in_s: r.expires_in_s,
+            default_key: option(&r.options, "default-key"),
+        })
+        .collect();
+    for reference in needs.endpoints.iter().flat_map(tls_references) {
+        if references.iter().all(|known| known.pointer != reference.pointer) {
+            references.push(reference);
+        }
+    }
     core::Needs {
         per_namespace: needs.per_namespace,
-        references: references.collect(),
+        references,
         endpoints: needs.endpoints.into_iter().map(endpoint).collect(),
     }
+}
+
+fn option(options: &[(String, String)], name: &str) -> Option<String> {
+    options.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+}
+
+fn tls_references(e: &check::Endpoint) -> Vec<core::Reference> {
+    let materials = [
+        (&e.ca, "ca-default-key"),
+        (&e.client_certificate, "client-certificate-default-key"),
+        (&e.client_key, "client-key-default-key"),
+    ];
+    materials
+        .into_iter()
+        .filter_map(|(material, default_key)| match material {
+            Some(check::Material::Pointer(pointer)) => Some(core::Reference {
+                pointer: pointer.clone(),
+                audiences: Vec::new(),
+                expires_in_s: None,
+                default_key: option(&e.options, default_key),
+            }),
+            Some(check::Material::Pem(_)) | None => None,
+        })
+        .collect()
 }
 
 fn endpoint(e: check::Endpoint) -> core::Endpoint {

@@ -17,11 +17,16 @@ use postern_runtime::Runtime;
 pub const SENTINELS: [&str; 2] = ["sentinel-credential-5d41402a", "sentinel-session-7b52009b"];
 
 pub fn guest(name: &str) -> Vec<u8> {
+    component(&format!("guest_{name}"))
+}
+
+/// A component that `cargo xtask guests` built.
+pub fn component(name: &str) -> Vec<u8> {
     let dir = std::env::var_os("POSTERN_GUESTS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests")),
         PathBuf::from,
     );
-    let path = dir.join(format!("guest_{name}.wasm"));
+    let path = dir.join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests` first", path.display()))
 }
 

@@ -166,7 +166,8 @@ impl Opener for Access {
             let deadline = self.preparer.settings.call_deadline;
             let mut call = self.identity.call(deadline);
             call.credentials = self.identity.grants().credentials.clone();
-            bounded(deadline, self.preparer.host.login(&call)).await
+            let session = bounded(deadline, self.preparer.host.login(&call)).await;
+            session.map_err(|failure| failure.context(format!("logging in with {}", self.identity.store.id)))
         })
     }
 

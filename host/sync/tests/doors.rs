@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::*;
 use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plan::{Entry, Position, SyncPlan};
 use postern_core::plugin::{RenderJob, Template};
 use serde_json::json;
 use tokio::time::sleep;
@@ -98,6 +100,50 @@ async fn a_namespace_without_the_credential_is_served_nothing() {
     let store = cluster(with_password());
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-pw")]);
     assert_eq!(desk.read(&store, "bare", &["db"]).await, [Err(Code::CredentialMissing)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_credential_is_looked_for_once_for_all_who_were_due() {
+    let desk = desk();
+    let store = own(with_password());
+    let due = tokio::time::Instant::now();
+    sleep(SECOND).await;
+    let all = (0..50).map(|_| read_due(&desk.doors, &store, "team", &["db"], due));
+    for one in futures::future::join_all(all).await {
+        assert_eq!(one, [Err(Code::CredentialMissing)]);
+    }
+    assert_eq!(*desk.credentials.resolved.lock().unwrap(), 1);
+    desk.credentials.set("team", "p", "pw");
+    desk.host.world().values.insert("db".into(), "v".into());
+    assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_produces_what_its_target_shall_be() {
+    let desk = ready();
+    let store = own(with_password());
+    let plan = SyncPlan {
+        namespace: "team".into(),
+        name: "es".into(),
+        stores: BTreeMap::from([(store.id.clone(), store.clone())]),
+        reads: vec![whole(&store, "db")],
+        entries: vec![Entry {
+            position: Position::Data(0),
+            secret_key: Some("a".into()),
+            conversion: Default::default(),
+            decoding: Default::default(),
+            null_bytes: Default::default(),
+        }],
+        target_name: "target".into(),
+        template: serde_json::from_value(json!({"data": {"url": "x{{ .a }}"}})).unwrap(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+    };
+    let desired = desk.doors.produce(&plan, tokio::time::Instant::now()).await.unwrap();
+    assert_eq!(desired.data, BTreeMap::from([("url".to_owned(), "xA".into())]));
+    desk.host.world().values.clear();
+    let failure = desk.doors.produce(&plan, tokio::time::Instant::now()).await.unwrap_err();
+    assert_eq!(failure.code, Code::Absent);
 }
 
 #[tokio::test(start_paused = true)]

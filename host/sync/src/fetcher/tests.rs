@@ -127,7 +127,7 @@ impl Desk {
 
 fn text(part: Result<Part, Failure>) -> Result<String, Code> {
     match part {
-        Ok(Part::Value(value)) => Ok(String::from_utf8(value.expose().to_vec()).unwrap()),
+        Ok(Part::Value(value)) => Ok(String::from_utf8_lossy(value.expose()).into_owned()),
         Ok(other) => panic!("not a value: {other:?}"),
         Err(failure) => Err(failure.code),
     }

@@ -1,6 +1,6 @@
 //! A plugin host and credentials of our own traits that answer from memory and count what they are asked.
 
-#![allow(dead_code, reason = "each test binary uses its own part of the fakes")]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "a fake that is used wrongly ends its test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -360,23 +360,30 @@ impl Desk {
 }
 
 pub async fn read(doors: &Doors, store: &Arc<Store>, namespace: &str, keys: &[&str]) -> Vec<Result<String, Code>> {
+    read_due(doors, store, namespace, keys, Instant::now()).await
+}
+
+pub async fn read_due(
+    doors: &Doors,
+    store: &Arc<Store>,
+    namespace: &str,
+    keys: &[&str],
+    due: Instant,
+) -> Vec<Result<String, Code>> {
     let stores = BTreeMap::from([(store.id.clone(), store.clone())]);
-    let reads: Vec<Read> = keys
-        .iter()
-        .map(|key| Read {
-            store: store.id.clone(),
-            key: (*key).into(),
-            version: None,
-            metadata: false,
-            pick: Pick { property: None, members: false },
-        })
-        .collect();
-    let answers = doors.fetch(&stores, &reads, namespace, Instant::now()).await;
+    let reads: Vec<Read> = keys.iter().map(|key| whole(store, key)).collect();
+    let answers = doors.fetch(&stores, &reads, namespace, due).await;
     let text = |part| match part {
         Part::Value(value) => String::from_utf8(value.expose().to_vec()).unwrap(),
         other => panic!("not a value: {other:?}"),
     };
     answers.into_iter().map(|answer| answer.map(text).map_err(|f| f.code)).collect()
+}
+
+/// A read of the whole object.
+pub fn whole(store: &Store, key: &str) -> Read {
+    let pick = Pick { property: None, members: false };
+    Read { store: store.id.clone(), key: key.into(), version: None, metadata: false, pick }
 }
 
 pub fn ok(text: &str) -> Result<String, Code> {

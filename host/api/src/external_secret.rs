@@ -55,7 +55,17 @@ pub struct ExternalSecretSpec {
     pub data_from: Option<Vec<DataFrom>>,
     /// When periodic refreshes may run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "open_object")]
     pub sync_windows: Option<serde_json::Value>,
+}
+
+/// An object whose fields this version does not know; the API server wants a type all the same.
+fn open_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn open_objects(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "array", "items": open_object(generator)})
 }
 
 /// Names a store.
@@ -393,6 +403,7 @@ pub struct DataFrom {
     pub find: Option<Find>,
     /// How keys are renamed, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "open_objects")]
     pub rewrite: Option<Vec<serde_json::Value>>,
     /// Another source.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Tests of Postern in a real control plane; they are in `tests/`.

@@ -1,0 +1,21 @@
+//! Postern against a real control plane, with its real runtime and its real plugins. One binary, one control plane, one
+//! controller for the whole cluster; a namespace for each test.
+
+#[path = "all/contract.rs"]
+mod contract;
+#[path = "all/crds.rs"]
+mod crds;
+#[path = "all/drift.rs"]
+mod drift;
+#[path = "all/failures.rs"]
+mod failures;
+#[path = "all/freshness.rs"]
+mod freshness;
+#[path = "all/harness.rs"]
+mod harness;
+#[path = "all/isolation.rs"]
+mod isolation;
+#[path = "all/load.rs"]
+mod load;
+#[path = "all/sentinels.rs"]
+mod sentinels;

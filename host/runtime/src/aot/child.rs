@@ -14,9 +14,14 @@ use crate::{engine, limits};
 const REJECTED: u8 = 65;
 
 /// Compiles in a child: the bytes go and come by files, since a pipe could fill up unread.
-pub async fn compile(program: &Path, args: &[String], bytes: &[u8]) -> Result<Vec<u8>, AotError> {
+pub async fn compile(
+    program: &Path,
+    args: &[String],
+    bytes: &[u8],
+    scratch: Option<&Path>,
+) -> Result<Vec<u8>, AotError> {
     let host = |e: std::io::Error| AotError::Host(e.to_string());
-    let dir = tempfile::tempdir().map_err(host)?;
+    let dir = scratch.map_or_else(tempfile::tempdir, tempfile::tempdir_in).map_err(host)?;
     let (input, output) = (dir.path().join("in.wasm"), dir.path().join("out.cwasm"));
     tokio::fs::write(&input, bytes).await.map_err(host)?;
     let child = Command::new(program)

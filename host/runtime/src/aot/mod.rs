@@ -80,6 +80,8 @@ pub(crate) struct Aot {
     engine: Engine,
     compatibility: String,
     cache: Option<Cache>,
+    /// Where a child's input and output lie: the cache, since that is writable where the rest of the disk may not be.
+    scratch: Option<PathBuf>,
     compile: CompileWith,
     /// One compilation at a time: each may take the memory limit for itself.
     turn: Semaphore,
@@ -89,8 +91,9 @@ pub(crate) struct Aot {
 impl Aot {
     pub fn new(engine: &Engine, cache: Option<PathBuf>, compile: CompileWith) -> Self {
         let compatibility = engine::compatibility(engine);
+        let scratch = cache.clone();
         let cache = cache.and_then(|dir| Cache::open(&dir, &compatibility));
-        Self { engine: engine.clone(), compatibility, cache, compile, turn: Semaphore::new(1), compiled: AtomicU64::new(0) }
+        Self { engine: engine.clone(), compatibility, cache, scratch, compile, turn: Semaphore::new(1), compiled: AtomicU64::new(0) }
     }
 
     /// How many components were compiled since the start.
@@ -110,7 +113,7 @@ impl Aot {
         }
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let code = match &self.compile {
-            CompileWith::Child { program, args } => child::compile(program, args, bytes).await?,
+            CompileWith::Child { program, args } => child::compile(program, args, bytes, self.scratch.as_deref()).await?,
             CompileWith::InProcess => {
                 let (engine, bytes) = (self.engine.clone(), bytes.to_vec());
                 let compile = move || engine.precompile_component(&bytes).map_err(|e| AotError::Rejected(format!("{e:#}")));

@@ -195,6 +195,36 @@ fn server_config(name: &str) -> (rustls::ServerConfig, String) {
 }
 
 #[tokio::test]
+async fn the_host_presents_the_stores_client_certificate() {
+    let bench = hostile().await;
+    let client = rcgen::generate_simple_self_signed(vec!["client".to_owned()]).unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["vault.internal".to_owned()]).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(client.cert.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), ring.clone()).build().unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![own.cert.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let server = Server::start_tls(config).await;
+    let pair = (client.cert.pem().into(), client.signing_key.serialize_pem().into());
+    let call = |client_pem| {
+        let tls = TlsSettings { ca_pem: Some(own.cert.pem().into()), server_name: Some("vault.internal".into()), client_pem };
+        let mut call = bench.call(json!({"do": "http", "url": server.url("/in")}));
+        call.egress = open_with_tls(&[&server.origin()], tls);
+        call
+    };
+    assert_eq!(bench.value(&call(Some(pair))).await, "200 hello /in");
+    assert_eq!(bench.reported(&call(None)).await.code, Code::Unavailable);
+}
+
+#[tokio::test]
 async fn tls_trusts_the_stores_ca_and_verifies_the_stores_name() {
     let bench = hostile().await;
     let (config, pem) = server_config("vault.internal");

@@ -209,27 +209,25 @@ impl Inner {
         })
     }
 
-    fn state(&self, plugin: &Plugin, function: &'static str, stage: Stage, call: &Call, network: bool) -> CallState {
+    fn state(&self, plugin: &Plugin, function: &'static str, stage: Stage, call: &Call) -> CallState {
         let callee = Callee { plugin: plugin.name.clone(), function, stage };
         let secrets = call.credentials.iter().map(|c| c.value.expose()).chain(call.session.iter().map(|s| s.expose()));
         let mut state = CallState::new(callee, self.provider.clone(), Cleaner::of(secrets), call.deadline);
         state.directories = call.directories.clone();
-        if network {
-            state.net = Some(Net {
-                http: self.http.clone(),
-                identity: call.identity.clone(),
-                egress: call.egress.clone(),
-                requests: 0,
-                bytes_out: 0,
-                bytes_in: 0,
-            });
-        }
+        state.net = Some(Net {
+            http: self.http.clone(),
+            identity: call.identity.clone(),
+            egress: call.egress.clone(),
+            requests: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+        });
         state
     }
 }
 
 /// The provider in a plugin, or why there is none.
-fn provider<'a>(plugin: &'a Plugin, stage: Stage) -> Result<&'a Provider, Failure> {
+fn provider(plugin: &Plugin, stage: Stage) -> Result<&Provider, Failure> {
     match &plugin.kind {
         Kind::Provider(provider) => Ok(provider),
         Kind::Engine(_) => {
@@ -331,7 +329,7 @@ impl Runtime {
     async fn probe_now(&self, call: &Call) -> Result<(), Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let provider = provider(&plugin, Stage::Check)?;
-        let state = self.inner.state(&plugin, "check.probe", Stage::Check, call, true);
+        let state = self.inner.state(&plugin, "check.probe", Stage::Check, call);
         let mut context = to_guest::context(call);
         let answer = self.inner.caller.run(state, async |store| {
             let instance = provider.pre.instantiate_async(&mut *store).await?;
@@ -346,7 +344,7 @@ impl Runtime {
     async fn session(&self, call: &Call, function: &'static str) -> Result<Session, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let login = provider(&plugin, Stage::Login)?.login.as_ref().ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
-        let state = self.inner.state(&plugin, function, Stage::Login, call, true);
+        let state = self.inner.state(&plugin, function, Stage::Login, call);
         let limits = state.limits.clone();
         let callee = state.callee.clone();
         let mut context = to_guest::context(call);
@@ -371,7 +369,7 @@ impl Runtime {
     async fn close_now(&self, call: &Call) -> Result<(), Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let login = provider(&plugin, Stage::Login)?.login.as_ref().ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
-        let state = self.inner.state(&plugin, "login.close", Stage::Login, call, true);
+        let state = self.inner.state(&plugin, "login.close", Stage::Login, call);
         let mut context = to_guest::context(call);
         let answer = self.inner.caller.run(state, async |store| {
             let instance = login.instantiate_async(&mut *store).await?;
@@ -386,7 +384,7 @@ impl Runtime {
     async fn read_now(&self, call: &Call, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let provider = provider(&plugin, Stage::Fetch)?;
-        let mut state = self.inner.state(&plugin, "read.get-batch", Stage::Fetch, call, true);
+        let mut state = self.inner.state(&plugin, "read.get-batch", Stage::Fetch, call);
         state.templating = Some(Arc::new(self.clone()));
         let (callee, limits) = (state.callee.clone(), state.limits.clone());
         let mut context = to_guest::context(call);
@@ -406,7 +404,7 @@ impl Runtime {
     async fn find_now(&self, call: &Call, query: &Query, after: Option<&str>) -> Result<Page, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let find = provider(&plugin, Stage::Fetch)?.find.as_ref().ok_or_else(|| lacks(&plugin, Stage::Fetch, "find"))?;
-        let mut state = self.inner.state(&plugin, "find.list-page", Stage::Fetch, call, true);
+        let mut state = self.inner.state(&plugin, "find.list-page", Stage::Fetch, call);
         state.templating = Some(Arc::new(self.clone()));
         let (callee, limits) = (state.callee.clone(), state.limits.clone());
         let mut context = to_guest::context(call);

@@ -1,6 +1,6 @@
 //! The runtime against real guests: what works, and every limit and rule broken by a hostile one.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, clippy::expect_used, reason = "tests")]
 
 mod aot;
 mod shipped;

@@ -1,0 +1,255 @@
+//! The arguments of every command. Each flag has a variable `POSTERN_*`; a flag wins over its variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use postern_standalone::output::Layout;
+
+/// Brings secrets out of the vaults where they are kept into the places where applications read them.
+#[derive(Debug, Parser)]
+#[command(name = "postern", version, after_help = "Example:\n  postern sync --from manifests --grant-files vault=./vault")]
+pub struct Postern {
+    #[command(flatten)]
+    pub logging: Logging,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sync the ExternalSecrets of a folder, without a cluster.
+    #[command(after_help = "Example:\n  postern sync --from manifests --to out --grant-files vault=./vault")]
+    Sync(Sync),
+    /// Run the operator in a cluster.
+    #[command(after_help = "Example:\n  postern run --metrics-bind-address 127.0.0.1:8080")]
+    Run(Run),
+    /// Print the CustomResourceDefinitions as YAML.
+    #[command(after_help = "Example:\n  postern crds | kubectl apply --server-side -f -")]
+    Crds,
+    /// Compile components and lay them where the binary finds them.
+    #[command(after_help = "Example:\n  postern bundle --from target/guests --to plugins")]
+    Bundle(Bundle),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  postern completion bash")]
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version and the build of the plugin runtime.
+    #[command(after_help = "Example:\n  postern version")]
+    Version,
+}
+
+/// How the process talks.
+#[derive(Debug, Args)]
+pub struct Logging {
+    /// How log lines look on standard error.
+    #[arg(long, global = true, env = "POSTERN_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or target=level pairs [default: info for run, warn otherwise].
+    #[arg(long, global = true, env = "POSTERN_LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// When to colour; NO_COLOR is honoured.
+    #[arg(long, global = true, env = "POSTERN_COLOR", default_value = "auto")]
+    pub color: Color,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogFormat> for postern_telemetry::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Which plugins there are, and what they may do.
+#[derive(Debug, Args)]
+pub struct Plugins {
+    /// Folder of the bundled plugins [default: `plugins` beside the binary].
+    #[arg(long, env = "POSTERN_PLUGINS_DIR", value_name = "DIR")]
+    pub plugins_dir: Option<PathBuf>,
+    /// A further plugin, as a component file; may be given more than once.
+    #[arg(long = "plugin", env = "POSTERN_PLUGIN", value_name = "FILE", value_delimiter = ',')]
+    pub plugin: Vec<PathBuf>,
+    /// A directory that stores may name, as NAME=DIR; may be given more than once.
+    #[arg(long, env = "POSTERN_GRANT_FILES", value_name = "NAME=DIR", value_parser = grant, value_delimiter = ',')]
+    pub grant_files: Vec<(String, PathBuf)>,
+    /// Addresses that plugins may reach besides those that are open anyway; may be given more than once.
+    #[arg(long, env = "POSTERN_ALLOW_EGRESS", value_name = "CIDR", value_delimiter = ',')]
+    pub allow_egress: Vec<IpNet>,
+    /// Addresses that no plugin may reach; wins over everything; may be given more than once.
+    #[arg(long, env = "POSTERN_DENY_EGRESS", value_name = "CIDR", value_delimiter = ',')]
+    pub deny_egress: Vec<IpNet>,
+    /// Open metadata addresses to plugins that ask for them.
+    #[arg(long, env = "POSTERN_AMBIENT_IDENTITY")]
+    pub ambient_identity: bool,
+    /// Where compiled code of further plugins is kept [default: postern/compiled in the user's cache folder].
+    #[arg(long, env = "POSTERN_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Stores of another controller class are left alone.
+    #[arg(long, env = "POSTERN_CONTROLLER_CLASS", default_value = "default", value_name = "CLASS")]
+    pub controller_class: String,
+}
+
+/// Arguments of `sync`.
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// Folder of the manifests, read recursively: *.yaml, *.yml, *.json.
+    #[arg(long, env = "POSTERN_FROM", value_name = "DIR")]
+    pub from: PathBuf,
+    /// Folder for the results; without it nothing is written.
+    #[arg(long, env = "POSTERN_TO", value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// What to write.
+    #[arg(long = "as", env = "POSTERN_AS", default_value = "secrets", value_name = "FORM")]
+    pub form: Form,
+    /// Only say which keys would change, by name; exits 1 if any would.
+    #[arg(long, env = "POSTERN_DRY_RUN", conflicts_with = "watch", requires = "to")]
+    pub dry_run: bool,
+    /// Sync again at refresh intervals and when the folder changes, until a signal ends it.
+    #[arg(long, env = "POSTERN_WATCH")]
+    pub watch: bool,
+    /// How long one pass may take.
+    #[arg(long, env = "POSTERN_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+    /// How the result is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Format,
+    #[command(flatten)]
+    pub plugins: Plugins,
+}
+
+/// What `sync` writes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Form {
+    /// Secret manifests: `<namespace>/<name>.yaml`.
+    Secrets,
+    /// Plain files: `<namespace>/<name>/<key>`, swapped as kubelet does it.
+    Files,
+}
+
+impl From<Form> for Layout {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Secrets => Self::Secrets,
+            Form::Files => Self::Files,
+        }
+    }
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table.
+    Text,
+    /// One JSON document a pass.
+    Json,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Serve one namespace only, and no ClusterSecretStore.
+    #[arg(long, env = "POSTERN_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
+    #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
+    pub metrics_bind_address: Listen,
+    #[command(flatten)]
+    pub plugins: Plugins,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+/// Arguments of `bundle`.
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// Folder of the components.
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// Folder for the components and their compiled code.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+fn grant(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => Ok((name.to_owned(), PathBuf::from(dir))),
+        _ => Err("expected NAME=DIR, such as vault=/etc/vault".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    postern_core::go::parse_duration(text).map_err(|e| e.to_string())
+}
+
+fn address(text: &str) -> Result<Listen, String> {
+    if text == "0" {
+        return Ok(Listen(None));
+    }
+    // `:8080` means all addresses, as the flag of the same name does elsewhere.
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+    full.parse().map(|a| Listen(Some(a))).map_err(|_| "expected ADDRESS:PORT, :PORT or 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{Listen, Postern, address, grant};
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Postern::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_addresses_and_grants() {
+        assert_eq!(address("0").unwrap(), Listen(None));
+        assert_eq!(address(":8080").unwrap(), Listen(Some("[::]:8080".parse().unwrap())));
+        assert!(address("8080").is_err());
+        assert_eq!(grant("a=/b=c").unwrap(), ("a".to_owned(), "/b=c".into()));
+        assert!(grant("a").is_err());
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_every_command_an_example() {
+        for command in Postern::command().get_subcommands() {
+            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains("Example:\n  postern "), "{}", command.get_name());
+            if command.get_name() == "bundle" {
+                continue; // A step of the build, not of an installation.
+            }
+            for argument in command.get_arguments().filter(|a| a.get_long().is_some_and(|l| l != "help")) {
+                assert!(argument.get_env().is_some(), "{} --{:?}", command.get_name(), argument.get_long());
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Loads the plugins that a command works with, and says what they may do.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use postern_core::egress::AddressRules;
+use postern_runtime::Runtime;
+use postern_sync::Settings;
+
+use crate::args::Plugins;
+
+/// Starts the runtime with the bundled plugins and those that were given.
+pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
+    let mut builder = Runtime::builder();
+    if let Some(cache) = plugins.cache_dir.clone().or_else(default_cache) {
+        builder = builder.cache_dir(cache);
+    }
+    let runtime = builder.build()?;
+    match bundled(plugins)? {
+        Some(dir) => {
+            runtime.load_bundled(&dir).await.with_context(|| format!("loading the bundled plugins of {}", dir.display()))?;
+        }
+        None if plugins.plugin.is_empty() => {
+            bail!("there are no plugins beside the binary; give --plugins-dir or --plugin, or run `postern bundle`")
+        }
+        None => {}
+    }
+    for file in &plugins.plugin {
+        runtime.load_file(file).await.with_context(|| format!("loading the plugin {}", file.display()))?;
+    }
+    Ok(runtime)
+}
+
+fn bundled(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(dir) = &plugins.plugins_dir {
+        if !dir.is_dir() {
+            bail!("--plugins-dir {} is no folder", dir.display());
+        }
+        return Ok(Some(dir.clone()));
+    }
+    let program = std::env::current_exe().context("finding the binary")?;
+    Ok(program.parent().map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir()))
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = || set("HOME").map(|home| home.join(".cache"));
+    set("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("postern").join("compiled"))
+}
+
+/// What plugins may do. Loopback is open without a cluster: whoever starts a sync may talk to this machine anyway.
+pub fn settings(plugins: &Plugins, loopback: bool) -> anyhow::Result<Settings> {
+    let mut settings = Settings {
+        rules: AddressRules {
+            loopback,
+            ambient_identity: plugins.ambient_identity,
+            allow: plugins.allow_egress.clone(),
+            deny: plugins.deny_egress.clone(),
+            api_server: Vec::new(),
+        },
+        ..Settings::default()
+    };
+    for (name, dir) in &plugins.grant_files {
+        if !dir.is_dir() {
+            bail!("--grant-files {name}={}: it is no folder", dir.display());
+        }
+        if settings.directories.insert(name.clone(), absolute(dir)).is_some() {
+            bail!("--grant-files names \"{name}\" twice; give each directory a name of its own");
+        }
+    }
+    Ok(settings)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

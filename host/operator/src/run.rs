@@ -1,0 +1,53 @@
+//! `postern run`: the operator in a cluster.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use postern_controller::{Options, Readiness};
+use postern_telemetry::metrics::Metrics;
+
+use crate::args::Run;
+use crate::http::{self, Served};
+use crate::{plugins, signals};
+
+/// Runs the command.
+pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
+    let mut signals = signals::Signals::new()?;
+    let readiness = Readiness::default();
+    // The port first: a probe that is refused tells less than one that says "starting".
+    if let Some(address) = run.metrics_bind_address.0 {
+        let listener = http::listen(address).await?;
+        tokio::spawn(http::serve(listener, Served { metrics: Arc::new(Metrics::default()), readiness: readiness.clone() }));
+    }
+    let config = kube::Config::infer().await.context("finding the cluster; set KUBECONFIG, or run in a pod with a service account")?;
+    let mut doors = plugins::settings(&run.plugins, false)?;
+    doors.rules.api_server = addresses(&config).await;
+    let client = kube::Client::try_from(config).context("preparing the way to the API server")?;
+    let host = Arc::new(plugins::load(&run.plugins).await?);
+    for revision in host.revisions() {
+        tracing::info!(plugin = revision.descriptor.name, version = revision.descriptor.version, "plugin loaded");
+    }
+    let options = Options {
+        namespace: run.namespace.clone(),
+        controller_class: run.plugins.controller_class.clone(),
+        doors,
+        readiness,
+        ..Options::default()
+    };
+    let mut ended = ExitCode::SUCCESS;
+    postern_controller::run(client, host, options, async {
+        ended = signals.wait().await;
+    })
+    .await?;
+    Ok(ended)
+}
+
+/// Addresses of the API server, which plugins reach only if they ask for it. A name that cannot be resolved now has none.
+async fn addresses(config: &kube::Config) -> Vec<IpAddr> {
+    let url = &config.cluster_url;
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let found = tokio::net::lookup_host((host, url.port_u16().unwrap_or(443))).await;
+    found.into_iter().flatten().map(|address| address.ip()).collect()
+}

@@ -1,0 +1,155 @@
+//! Cases as folders of data: `tests/cases/<name>/case.json` goes in, `expected.json` is what comes of it.
+//!
+//! A case holds an ExternalSecret, the stores that it names, what is known of its target, the answers to its reads and
+//! the rendered texts. `BLESS=1 cargo test -p postern-core --test cases` rewrites what is expected; review the diff.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use postern_api::ExternalSecret;
+use postern_core::conclude::{Conclusion, Next, Written, conclude};
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plan::{Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of};
+use postern_core::plugin::Part;
+use postern_core::secret::SecretValue;
+use postern_core::target::{self, Owner, Write};
+use postern_core::{shape, store, template};
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases")
+}
+
+#[test]
+fn every_case_comes_out_as_expected() {
+    let mut wrong = Vec::new();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    assert!(folders.len() >= 15, "only {} cases were found", folders.len());
+    for folder in folders {
+        let case: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+        let actual = format!("{:#}\n", outcome(&case));
+        let expected = folder.join("expected.json");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&expected, &actual).unwrap();
+        }
+        if std::fs::read_to_string(&expected).unwrap_or_default() != actual {
+            wrong.push(format!("{}:\n{actual}", folder.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "these came out otherwise; BLESS=1 takes them over:\n{}", wrong.join("\n"));
+}
+
+/// What comes of a case: the plan, the target, the status, the events and the next time.
+fn outcome(case: &Value) -> Value {
+    let observed = observed(case);
+    let result = match plan(&observed) {
+        Plan::Idle { until } => return json!({"plan": "idle", "until": until.map(|t| t.to_string())}),
+        Plan::Ignore => return json!({"plan": "ignore"}),
+        Plan::Remove => return json!({"plan": "remove"}),
+        Plan::Refuse(failure) => Err(failure),
+        Plan::Sync(sync) => produce(&sync, case),
+    };
+    let (written, secret) = match &result {
+        Ok((written, secret)) => (Ok(*written), secret.clone()),
+        Err(failure) => (Err(failure), Value::Null),
+    };
+    let Conclusion { status, events, next } = conclude(&observed, written);
+    let events: Vec<Value> = events.iter().map(|e| json!({"warning": e.warning, "reason": e.reason, "message": e.message})).collect();
+    json!({
+        "plan": "sync",
+        "secret": secret,
+        "status": status,
+        "events": events,
+        "next": match next {
+            Next::At(time) => json!({"at": time.to_string()}),
+            Next::Backoff { after } => json!({"backoff": after.map(|d| d.as_secs())}),
+            Next::OnChange => json!("on-change"),
+        },
+    })
+}
+
+fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value), Failure> {
+    let data = shape::shape(plan, case["answers"].as_array().into_iter().flatten().map(answer).collect())?;
+    let job = template::job(plan, &data);
+    let rendered = job.map(|job| {
+        let texts = case["rendered"].as_array().cloned().unwrap_or_default();
+        assert_eq!(texts.len(), job.templates.len(), "a case needs one rendered text for each template");
+        texts.iter().map(rendered).collect()
+    });
+    let desired = template::compose(plan, data, rendered)?;
+    let owner = Owner { namespace: plan.namespace.clone(), name: plan.name.clone(), uid: "es-uid".into() };
+    let existing = case.get("existing").map(|s| serde_json::from_value(s.clone()).unwrap());
+    Ok(match target::write(existing.as_ref(), &desired, &owner, &plan.target_name)? {
+        Write::Create(secret) => (Written::Created, serde_json::to_value(&*secret).unwrap()),
+        Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
+        Write::Unchanged => (Written::Unchanged, json!("unchanged")),
+    })
+}
+
+fn value(of: &Value) -> SecretValue {
+    match of.get("base64") {
+        Some(text) => SecretValue::new(STANDARD.decode(text.as_str().unwrap()).unwrap()),
+        None => SecretValue::from(of.as_str().unwrap()),
+    }
+}
+
+fn failure(of: &Value) -> Failure {
+    let code = Code::from_contract(of["code"].as_str().unwrap());
+    let wait = of["retryAfter"].as_u64().map(Duration::from_secs);
+    Failure::new(Stage::Fetch, code, of["message"].as_str().unwrap()).with_retry_after(wait)
+}
+
+fn answer(of: &Value) -> Result<Part, Failure> {
+    if let Some(failed) = of.get("failed") {
+        return Err(failure(failed));
+    }
+    if let Some(members) = of.get("members") {
+        return Ok(Part::Members(members.as_object().unwrap().iter().map(|(k, v)| (k.clone(), value(v))).collect()));
+    }
+    Ok(Part::Value(value(&of["value"])))
+}
+
+fn rendered(of: &Value) -> Result<SecretValue, Failure> {
+    match of.get("failed") {
+        Some(failed) => Err(failure(failed)),
+        None => Ok(value(of)),
+    }
+}
+
+fn observed(case: &Value) -> Observed {
+    let object: ExternalSecret = serde_json::from_value(case["externalSecret"].clone()).unwrap();
+    let stores = stores_of(&object)
+        .into_iter()
+        .map(|id| {
+            let state = match &case["stores"][&id.name] {
+                Value::Null => StoreState::Missing,
+                Value::String(why) => StoreState::NotReady(why.clone()),
+                spec => {
+                    let spec = serde_json::from_value(spec.clone()).unwrap();
+                    StoreState::Ready(Arc::new(store::parse(id.clone(), "store-uid".into(), 1, &spec).unwrap()))
+                }
+            };
+            (id, state)
+        })
+        .collect::<BTreeMap<_, _>>();
+    let target = case.get("target").map(|t| TargetMeta {
+        uid: "secret-uid".into(),
+        resource_version: "7".into(),
+        managed: true,
+        data_hash_annotation: t["claims"].as_str().map(str::to_owned),
+        actual_hash: t["has"].as_str().map(str::to_owned),
+    });
+    Observed {
+        object,
+        stores,
+        namespace_labels: BTreeMap::new(),
+        target,
+        now: case["now"].as_str().unwrap_or("2026-03-01T12:00:00.5Z").parse().unwrap(),
+        settings: PlanSettings { controller_class: "default".into() },
+    }
+}

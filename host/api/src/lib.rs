@@ -42,12 +42,16 @@ pub struct Condition {
 /// The definitions of all kinds, in the order in which they are printed.
 #[must_use]
 pub fn crds() -> Vec<serde_json::Value> {
-    [ExternalSecret::crd(), SecretStore::crd(), ClusterSecretStore::crd()]
-        .iter()
-        .map(|crd| {
-            let mut value = serde_json::to_value(crd).unwrap_or_default();
-            secret_store::open_provider(&mut value);
-            value
-        })
-        .collect()
+    [
+        ExternalSecret::crd(),
+        SecretStore::crd(),
+        ClusterSecretStore::crd(),
+    ]
+    .iter()
+    .map(|crd| {
+        let mut value = serde_json::to_value(crd).unwrap_or_default();
+        secret_store::open_provider(&mut value);
+        value
+    })
+    .collect()
 }

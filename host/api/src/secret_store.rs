@@ -105,7 +105,12 @@ pub struct SecretStoreStatus {
 
 /// Keeps the provider an open object in the CRD, with exactly one key.
 pub(crate) fn open_provider(crd: &mut serde_json::Value) {
-    let Some(versions) = crd.pointer_mut("/spec/versions").and_then(|v| v.as_array_mut()) else { return };
+    let Some(versions) = crd
+        .pointer_mut("/spec/versions")
+        .and_then(|v| v.as_array_mut())
+    else {
+        return;
+    };
     for version in versions {
         let path = "/schema/openAPIV3Schema/properties/spec/properties/provider";
         if let Some(provider) = version.pointer_mut(path) {

@@ -81,8 +81,16 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
     status.conditions = Some(merged(status.conditions.take(), ready));
     status.refresh_time = Some(seconds(observed.now));
     status.synced_resource_version = Some(plan::current_version(object));
-    status.binding = Some(Binding { name: plan::target_name(object) });
-    let event = |reason, message: &str| vec![EventText { warning: false, reason, message: message.to_owned() }];
+    status.binding = Some(Binding {
+        name: plan::target_name(object),
+    });
+    let event = |reason, message: &str| {
+        vec![EventText {
+            warning: false,
+            reason,
+            message: message.to_owned(),
+        }]
+    };
     Conclusion {
         status,
         events: match written {
@@ -96,11 +104,16 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
 
 fn next_after_success(observed: &Observed) -> Next {
     let interval = plan::interval(&observed.object).unwrap_or(Duration::ZERO);
-    let periodic = observed.object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic;
+    let periodic =
+        observed.object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic;
     if !periodic || interval.is_zero() {
         return Next::OnChange;
     }
-    Next::At(schedule::next_due(floor(observed.now), interval, &plan::seed(&observed.object)))
+    Next::At(schedule::next_due(
+        floor(observed.now),
+        interval,
+        &plan::seed(&observed.object),
+    ))
 }
 
 fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
@@ -114,7 +127,11 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
     Conclusion {
         status,
         events: if changed {
-            vec![EventText { warning: true, reason: reason::UPDATE_FAILED, message: one_line(&message, 1000) }]
+            vec![EventText {
+                warning: true,
+                reason: reason::UPDATE_FAILED,
+                message: one_line(&message, 1000),
+            }]
         } else {
             Vec::new()
         },
@@ -125,9 +142,14 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
 fn next_after_failure(observed: &Observed, failure: &Failure) -> Next {
     match failure.code.retry() {
         Retry::OnChange => Next::OnChange,
-        Retry::Backoff => Next::Backoff { after: failure.retry_after },
+        Retry::Backoff => Next::Backoff {
+            after: failure.retry_after,
+        },
         Retry::AtInterval => {
-            let interval = plan::interval(&observed.object).ok().filter(|i| !i.is_zero()).unwrap_or(RETRY_AT_MOST);
+            let interval = plan::interval(&observed.object)
+                .ok()
+                .filter(|i| !i.is_zero())
+                .unwrap_or(RETRY_AT_MOST);
             let wait = interval.min(RETRY_AT_MOST).max(Duration::from_secs(1));
             Next::At(later(observed.now, wait))
         }
@@ -149,10 +171,22 @@ fn seconds(time: Timestamp) -> String {
 }
 
 fn ready(observed: &Observed, is: bool, reason: &str, message: &str) -> Condition {
-    condition(is, reason, message, observed.object.metadata.generation, observed.now)
+    condition(
+        is,
+        reason,
+        message,
+        observed.object.metadata.generation,
+        observed.now,
+    )
 }
 
-fn condition(is: bool, reason: &str, message: &str, generation: Option<i64>, now: Timestamp) -> Condition {
+fn condition(
+    is: bool,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
     Condition {
         type_: "Ready".to_owned(),
         status: if is { "True" } else { "False" }.to_owned(),
@@ -196,18 +230,30 @@ pub fn store_status(
     if result.is_ok() {
         status.capabilities = Some("ReadOnly".to_owned());
     }
-    let conditions = merged(status.conditions.take(), condition(result.is_ok(), reason, &message, generation, now));
+    let conditions = merged(
+        status.conditions.take(),
+        condition(result.is_ok(), reason, &message, generation, now),
+    );
     let changed = was.as_ref() != Some(&conditions);
     status.conditions = Some(conditions);
-    let events =
-        if changed { vec![EventText { warning: result.is_err(), reason, message: one_line(&message, 1000) }] } else { Vec::new() };
+    let events = if changed {
+        vec![EventText {
+            warning: result.is_err(),
+            reason,
+            message: one_line(&message, 1000),
+        }]
+    } else {
+        Vec::new()
+    };
     (status, events)
 }
 
 /// Whether a store's status says that it can be used.
 #[must_use]
 pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> {
-    let ready = status.and_then(|s| s.conditions.as_ref()).and_then(|c| c.iter().find(|c| c.type_ == "Ready"));
+    let ready = status
+        .and_then(|s| s.conditions.as_ref())
+        .and_then(|c| c.iter().find(|c| c.type_ == "Ready"));
     match ready {
         Some(condition) if condition.status == "True" => Ok(()),
         Some(condition) => Err(condition.message.clone().unwrap_or_default()),

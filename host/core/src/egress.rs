@@ -58,9 +58,17 @@ impl Origin {
         }
         let port = match port {
             None => default_port,
-            Some(text) => text.parse().ok().filter(|p| *p != 0).ok_or(OriginError::Port)?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|p| *p != 0)
+                .ok_or(OriginError::Port)?,
         };
-        Ok(Self { scheme, host: host.trim_end_matches('.').to_ascii_lowercase(), port })
+        Ok(Self {
+            scheme,
+            host: host.trim_end_matches('.').to_ascii_lowercase(),
+            port,
+        })
     }
 }
 
@@ -144,7 +152,9 @@ pub enum Refusal {
     #[error("the URL is not one that can be asked: {0}")]
     Url(#[from] OriginError),
     /// Not an endpoint of the config.
-    #[error("{0} is not an endpoint of the store's config; name it there, or grant it to the plugin")]
+    #[error(
+        "{0} is not an endpoint of the store's config; name it there, or grant it to the plugin"
+    )]
     Origin(Origin),
     /// `--deny-egress` closes it.
     #[error("{0} is closed by --deny-egress {1}")]
@@ -153,10 +163,14 @@ pub enum Refusal {
     #[error("{0} is a loopback address; --allow-egress {0}/{1} opens it")]
     Loopback(IpAddr, u8),
     /// Metadata or link-local.
-    #[error("{0} is a link-local or metadata address; it opens only to a plugin that asks for it, with --ambient-identity")]
+    #[error(
+        "{0} is a link-local or metadata address; it opens only to a plugin that asks for it, with --ambient-identity"
+    )]
     Metadata(IpAddr),
     /// The API server.
-    #[error("{0} is the Kubernetes API server, which this plugin does not ask for; --allow-egress {0}/{1} opens it")]
+    #[error(
+        "{0} is the Kubernetes API server, which this plugin does not ask for; --allow-egress {0}/{1} opens it"
+    )]
     ApiServer(IpAddr, u8),
     /// An address that names no host, or many.
     #[error("{0} is not an address of one host")]
@@ -167,7 +181,10 @@ impl EgressPolicy {
     /// The endpoint that this URL belongs to.
     pub fn origin(&self, url: &str) -> Result<&AllowedEndpoint, Refusal> {
         let origin = Origin::parse(url)?;
-        self.endpoints.iter().find(|e| e.origin == origin).ok_or(Refusal::Origin(origin))
+        self.endpoints
+            .iter()
+            .find(|e| e.origin == origin)
+            .ok_or(Refusal::Origin(origin))
     }
 
     /// Whether we may connect to this address.
@@ -178,13 +195,21 @@ impl EgressPolicy {
         }
         if is_metadata(ip) {
             let open = self.asks_metadata && self.rules.ambient_identity;
-            return if open { Ok(()) } else { Err(Refusal::Metadata(ip)) };
+            return if open {
+                Ok(())
+            } else {
+                Err(Refusal::Metadata(ip))
+            };
         }
         if self.rules.allow.iter().any(|net| net.contains(&ip)) {
             return Ok(());
         }
         if ip.is_loopback() {
-            return if self.rules.loopback { Ok(()) } else { Err(Refusal::Loopback(ip, host_bits(ip))) };
+            return if self.rules.loopback {
+                Ok(())
+            } else {
+                Err(Refusal::Loopback(ip, host_bits(ip)))
+            };
         }
         if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
             return Err(Refusal::NoHost(ip));
@@ -202,7 +227,9 @@ fn host_bits(ip: IpAddr) -> u8 {
 
 /// An IPv4 address in any of its IPv6 dresses (mapped, compatible, NAT64) becomes IPv4, so that no rule is passed by.
 fn canonical(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
     if let Some(v4) = v6.to_ipv4_mapped() {
         return v4.into();
     }
@@ -240,7 +267,10 @@ mod tests {
     use super::*;
 
     fn policy(rules: AddressRules) -> EgressPolicy {
-        EgressPolicy { rules, ..EgressPolicy::default() }
+        EgressPolicy {
+            rules,
+            ..EgressPolicy::default()
+        }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -261,7 +291,10 @@ mod tests {
         }
         assert_eq!(Origin::parse("ftp://x"), Err(OriginError::Scheme));
         assert_eq!(Origin::parse("vault:8200"), Err(OriginError::Scheme));
-        assert_eq!(Origin::parse("https://good@evil/"), Err(OriginError::UserInfo));
+        assert_eq!(
+            Origin::parse("https://good@evil/"),
+            Err(OriginError::UserInfo)
+        );
         assert_eq!(Origin::parse("https://:1/"), Err(OriginError::Host));
         assert_eq!(Origin::parse("https://x:0/"), Err(OriginError::Port));
         assert_eq!(Origin::parse("https://x:99999/"), Err(OriginError::Port));
@@ -269,11 +302,25 @@ mod tests {
 
     #[test]
     fn only_endpoints_of_the_config_are_open() {
-        let open = AllowedEndpoint { origin: Origin::parse("https://a:1").unwrap(), tls: TlsSettings::default() };
-        let policy = EgressPolicy { endpoints: vec![open.clone()], ..EgressPolicy::default() };
+        let open = AllowedEndpoint {
+            origin: Origin::parse("https://a:1").unwrap(),
+            tls: TlsSettings::default(),
+        };
+        let policy = EgressPolicy {
+            endpoints: vec![open.clone()],
+            ..EgressPolicy::default()
+        };
         assert_eq!(policy.origin("https://a:1/v1/secret"), Ok(&open));
-        for closed in ["http://a:1/", "https://a:2/", "https://b:1/", "https://a.b:1/"] {
-            assert!(matches!(policy.origin(closed), Err(Refusal::Origin(_))), "{closed}");
+        for closed in [
+            "http://a:1/",
+            "https://a:2/",
+            "https://b:1/",
+            "https://a.b:1/",
+        ] {
+            assert!(
+                matches!(policy.origin(closed), Err(Refusal::Origin(_))),
+                "{closed}"
+            );
         }
     }
 
@@ -284,12 +331,24 @@ mod tests {
             allow: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
             ..AddressRules::default()
         });
-        for address in
-            ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1", "fd00:ec2::254", "100.100.100.200", "192.0.0.192"]
-        {
-            assert!(matches!(all.address(ip(address)), Err(Refusal::Metadata(_))), "{address}");
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "192.0.0.192",
+        ] {
+            assert!(
+                matches!(all.address(ip(address)), Err(Refusal::Metadata(_))),
+                "{address}"
+            );
         }
-        let mut asking = policy(AddressRules { ambient_identity: true, ..AddressRules::default() });
+        let mut asking = policy(AddressRules {
+            ambient_identity: true,
+            ..AddressRules::default()
+        });
         assert!(asking.address(ip("169.254.169.254")).is_err());
         asking.asks_metadata = true;
         assert_eq!(asking.address(ip("169.254.169.254")), Ok(()));
@@ -302,10 +361,16 @@ mod tests {
             let refusal = closed.address(ip(address)).unwrap_err();
             assert!(refusal.to_string().contains("--allow-egress"), "{refusal}");
         }
-        let one = policy(AddressRules { allow: vec!["127.0.0.1/32".parse().unwrap()], ..AddressRules::default() });
+        let one = policy(AddressRules {
+            allow: vec!["127.0.0.1/32".parse().unwrap()],
+            ..AddressRules::default()
+        });
         assert_eq!(one.address(ip("127.0.0.1")), Ok(()));
         assert!(one.address(ip("127.0.0.2")).is_err());
-        let standalone = policy(AddressRules { loopback: true, ..AddressRules::default() });
+        let standalone = policy(AddressRules {
+            loopback: true,
+            ..AddressRules::default()
+        });
         assert_eq!(standalone.address(ip("::1")), Ok(()));
     }
 
@@ -319,14 +384,23 @@ mod tests {
         let policy = policy(rules);
         assert_eq!(policy.address(ip("10.2.0.1")), Ok(()));
         assert_eq!(policy.address(ip("192.168.0.1")), Ok(()));
-        assert!(matches!(policy.address(ip("::ffff:10.1.2.3")), Err(Refusal::Denied(..))));
+        assert!(matches!(
+            policy.address(ip("::ffff:10.1.2.3")),
+            Err(Refusal::Denied(..))
+        ));
     }
 
     #[test]
     fn the_api_server_is_closed_to_plugins_that_do_not_ask() {
-        let rules = AddressRules { api_server: vec![ip("10.96.0.1")], ..AddressRules::default() };
+        let rules = AddressRules {
+            api_server: vec![ip("10.96.0.1")],
+            ..AddressRules::default()
+        };
         let mut policy = policy(rules);
-        assert!(matches!(policy.address(ip("10.96.0.1")), Err(Refusal::ApiServer(..))));
+        assert!(matches!(
+            policy.address(ip("10.96.0.1")),
+            Err(Refusal::ApiServer(..))
+        ));
         policy.asks_api_server = true;
         assert_eq!(policy.address(ip("10.96.0.1")), Ok(()));
     }

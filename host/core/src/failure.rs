@@ -218,7 +218,13 @@ impl Failure {
     /// A failure with its public text, which is made one line and cut.
     #[must_use]
     pub fn new(stage: Stage, code: Code, public: impl AsRef<str>) -> Self {
-        Self { stage, code, public: one_line(public.as_ref(), MAX_PUBLIC), detail: None, retry_after: None }
+        Self {
+            stage,
+            code,
+            public: one_line(public.as_ref(), MAX_PUBLIC),
+            detail: None,
+            retry_after: None,
+        }
     }
 
     /// Adds what only the log may show.
@@ -293,7 +299,14 @@ mod tests {
 
     #[test]
     fn the_code_stands_behind_the_public_text() {
-        let failure = Failure::new(Stage::Fetch, Code::Denied, "the backend denied reading \"db\"");
-        assert_eq!(failure.to_string(), "the backend denied reading \"db\" (backend, PST-1103)");
+        let failure = Failure::new(
+            Stage::Fetch,
+            Code::Denied,
+            "the backend denied reading \"db\"",
+        );
+        assert_eq!(
+            failure.to_string(),
+            "the backend denied reading \"db\" (backend, PST-1103)"
+        );
     }
 }

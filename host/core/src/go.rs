@@ -28,10 +28,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
     let mut seconds = 0f64;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
         let (number, after) = rest.split_at(digits);
         let number: f64 = number.parse().map_err(|_| wrong())?;
-        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let scale = match unit {
             "ns" => 1e-9,
@@ -49,7 +53,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         return Ok(Duration::ZERO);
     }
     // Go's durations end at about 292 years.
-    if seconds > 9.2e9 { Err(wrong()) } else { Ok(Duration::from_secs_f64(seconds)) }
+    if seconds > 9.2e9 {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs_f64(seconds))
+    }
 }
 
 /// The hash of a Secret's data: SHA3-224 over what Go's `%+v` prints of a map of byte slices.
@@ -98,7 +106,11 @@ pub fn synced_resource_version(
     annotations: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> String {
-    let text = format!("{{annotations:{} labels:{}}}", go_map(annotations), go_map(labels));
+    let text = format!(
+        "{{annotations:{} labels:{}}}",
+        go_map(annotations),
+        go_map(labels)
+    );
     format!("{generation}-{}", string_hash(&text))
 }
 
@@ -114,7 +126,11 @@ pub fn field_manager(name: &str) -> String {
     if manager.len() <= 63 {
         return manager;
     }
-    format!("{}sha3/{}", postern_api::names::FIELD_MANAGER_PREFIX, string_hash(name))
+    format!(
+        "{}sha3/{}",
+        postern_api::names::FIELD_MANAGER_PREFIX,
+        string_hash(name)
+    )
 }
 
 #[cfg(test)]
@@ -123,9 +139,21 @@ mod tests {
 
     #[test]
     fn reads_durations_as_go_does() {
-        let table = [("1h0m0s", 3600.0), ("15m", 900.0), ("1.5h", 5400.0), ("250ms", 0.25), ("0", 0.0), ("-1h", 0.0), ("1h30m", 5400.0)];
+        let table = [
+            ("1h0m0s", 3600.0),
+            ("15m", 900.0),
+            ("1.5h", 5400.0),
+            ("250ms", 0.25),
+            ("0", 0.0),
+            ("-1h", 0.0),
+            ("1h30m", 5400.0),
+        ];
         for (text, seconds) in table {
-            assert_eq!(parse_duration(text).unwrap(), Duration::from_secs_f64(seconds), "{text}");
+            assert_eq!(
+                parse_duration(text).unwrap(),
+                Duration::from_secs_f64(seconds),
+                "{text}"
+            );
         }
         for text in ["", "1", "h", "1d", "one hour", "1h 5m", "999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}");
@@ -135,11 +163,26 @@ mod tests {
     #[test]
     fn hashes_equal_the_golden_values_of_the_peer() {
         let two = [("foo", b"value1".as_slice()), ("bar", b"value2".as_slice())];
-        assert_eq!(data_hash(two), "1bed8bcbcb4547ffe19a19cd47d9078e84aa6598266d86b99f992d64");
-        assert_eq!(data_hash([("foo", b"bar".as_slice())]), "f2a604b87eb0cf673761e8cfea850f901fe73a3d1b2f338802107f36");
-        assert_eq!(data_hash([]), "74a974446e359fb3e6baff9bd0058950e6edd0f040888d9989b0a11b");
-        assert_eq!(string_hash("hello there"), "f78681ec611ebaeea0689bff6c7812a83ff98a7faba986d9af76c999");
-        assert_eq!(string_hash("default/my-es"), "b8464376b5fe3535e690594280bfe59b60be2603cb6cbb6d6c8bcbb4");
+        assert_eq!(
+            data_hash(two),
+            "1bed8bcbcb4547ffe19a19cd47d9078e84aa6598266d86b99f992d64"
+        );
+        assert_eq!(
+            data_hash([("foo", b"bar".as_slice())]),
+            "f2a604b87eb0cf673761e8cfea850f901fe73a3d1b2f338802107f36"
+        );
+        assert_eq!(
+            data_hash([]),
+            "74a974446e359fb3e6baff9bd0058950e6edd0f040888d9989b0a11b"
+        );
+        assert_eq!(
+            string_hash("hello there"),
+            "f78681ec611ebaeea0689bff6c7812a83ff98a7faba986d9af76c999"
+        );
+        assert_eq!(
+            string_hash("default/my-es"),
+            "b8464376b5fe3535e690594280bfe59b60be2603cb6cbb6d6c8bcbb4"
+        );
         let none = BTreeMap::new();
         assert_eq!(
             synced_resource_version(1, &none, &none),
@@ -149,9 +192,18 @@ mod tests {
 
     #[test]
     fn a_long_field_manager_becomes_a_hash() {
-        assert_eq!(field_manager("my-es"), "externalsecrets.external-secrets.io/my-es");
+        assert_eq!(
+            field_manager("my-es"),
+            "externalsecrets.external-secrets.io/my-es"
+        );
         let long = field_manager(&"x".repeat(40));
-        assert!(long.starts_with("externalsecrets.external-secrets.io/sha3/"), "{long}");
-        assert_eq!(long.len(), "externalsecrets.external-secrets.io/sha3/".len() + 56);
+        assert!(
+            long.starts_with("externalsecrets.external-secrets.io/sha3/"),
+            "{long}"
+        );
+        assert_eq!(
+            long.len(),
+            "externalsecrets.external-secrets.io/sha3/".len() + 56
+        );
     }
 }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{
-    ConversionStrategy, CreationPolicy, DataFrom, DecodingStrategy, DeletionPolicy, MetadataPolicy, NullBytePolicy,
-    RefreshPolicy, RemoteRef, SourceRef, StoreRef, TargetTemplate,
+    ConversionStrategy, CreationPolicy, DataFrom, DecodingStrategy, DeletionPolicy, MetadataPolicy,
+    NullBytePolicy, RefreshPolicy, RemoteRef, SourceRef, StoreRef, TargetTemplate,
 };
 
 use crate::failure::{Code, Failure, Stage};
@@ -178,7 +178,11 @@ pub fn stores_of(object: &ExternalSecret) -> BTreeSet<StoreId> {
 fn store_id(store: Option<&StoreRef>, namespace: &str) -> Option<StoreId> {
     let store = store?;
     let name = store.name.as_deref().filter(|n| !n.is_empty())?;
-    Some(StoreId::from_ref(store.kind.unwrap_or_default(), name, namespace))
+    Some(StoreId::from_ref(
+        store.kind.unwrap_or_default(),
+        name,
+        namespace,
+    ))
 }
 
 /// Decides what to do.
@@ -201,7 +205,9 @@ pub fn plan(observed: &Observed) -> Plan {
 
 fn is_foreign(observed: &Observed) -> bool {
     observed.stores.values().any(|state| match state {
-        StoreState::Ready(store) => !store.controller.is_empty() && store.controller != observed.settings.controller_class,
+        StoreState::Ready(store) => {
+            !store.controller.is_empty() && store.controller != observed.settings.controller_class
+        }
         StoreState::Missing | StoreState::NotReady(_) => false,
     })
 }
@@ -210,7 +216,10 @@ fn is_foreign(observed: &Observed) -> bool {
 fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
     let status = observed.object.status.as_ref()?;
     let last = last_refresh(&observed.object)?;
-    let synced = status.synced_resource_version.as_deref().filter(|v| !v.is_empty())?;
+    let synced = status
+        .synced_resource_version
+        .as_deref()
+        .filter(|v| !v.is_empty())?;
     if !observed.target.as_ref().is_some_and(TargetMeta::is_valid) {
         return None;
     }
@@ -238,24 +247,45 @@ pub fn last_refresh(object: &ExternalSecret) -> Option<Timestamp> {
 /// Generation, labels and annotations of the object as one text.
 #[must_use]
 pub fn current_version(object: &ExternalSecret) -> String {
-    go::synced_resource_version(object.metadata.generation.unwrap_or(0), object.annotations(), object.labels())
+    go::synced_resource_version(
+        object.metadata.generation.unwrap_or(0),
+        object.annotations(),
+        object.labels(),
+    )
 }
 
 /// The refresh interval; zero means once.
 pub fn interval(object: &ExternalSecret) -> Result<Duration, Failure> {
     match object.spec.refresh_interval.as_deref() {
         None => Ok(schedule::DEFAULT_INTERVAL),
-        Some(text) => go::parse_duration(text).map_err(|e| invalid(format!("spec.refreshInterval: {e}"))),
+        Some(text) => {
+            go::parse_duration(text).map_err(|e| invalid(format!("spec.refreshInterval: {e}")))
+        }
     }
 }
 
 /// What names the reading, so that those who read the same come due together.
 #[must_use]
 pub fn seed(object: &ExternalSecret) -> String {
-    let store = stores_of(object).into_iter().next().map(|s| format!("{s}/{}", s.namespace)).unwrap_or_default();
+    let store = stores_of(object)
+        .into_iter()
+        .next()
+        .map(|s| format!("{s}/{}", s.namespace))
+        .unwrap_or_default();
     let spec = &object.spec;
-    let extract = spec.data_from.iter().flatten().find_map(|d| d.extract.as_ref()).map(|r| &r.key);
-    let key = spec.data.iter().flatten().next().map(|d| &d.remote_ref.key).or(extract);
+    let extract = spec
+        .data_from
+        .iter()
+        .flatten()
+        .find_map(|d| d.extract.as_ref())
+        .map(|r| &r.key);
+    let key = spec
+        .data
+        .iter()
+        .flatten()
+        .next()
+        .map(|d| &d.remote_ref.key)
+        .or(extract);
     format!("{store}/{}", key.map(String::as_str).unwrap_or_default())
 }
 
@@ -292,10 +322,16 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         check_key(&format!("{at}.secretKey"), &data.secret_key)?;
         let store = source(object, data.source_ref.as_ref(), &namespace, &at)?;
         reads.push(read(store, &data.remote_ref, false, &at)?);
-        entries.push(entry(Position::Data(index), Some(data.secret_key.clone()), &data.remote_ref));
+        entries.push(entry(
+            Position::Data(index),
+            Some(data.secret_key.clone()),
+            &data.remote_ref,
+        ));
     }
     if reads.is_empty() {
-        return Err(invalid("the ExternalSecret reads nothing; give it spec.data or spec.dataFrom"));
+        return Err(invalid(
+            "the ExternalSecret reads nothing; give it spec.data or spec.dataFrom",
+        ));
     }
     Ok(SyncPlan {
         stores: usable_stores(observed, &reads, &namespace)?,
@@ -313,7 +349,12 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
 /// The name of the target.
 #[must_use]
 pub fn target_name(object: &ExternalSecret) -> String {
-    let named = object.spec.target.as_ref().and_then(|t| t.name.clone()).filter(|n| !n.is_empty());
+    let named = object
+        .spec
+        .target
+        .as_ref()
+        .and_then(|t| t.name.clone())
+        .filter(|n| !n.is_empty());
     named.unwrap_or_else(|| object.name_any())
 }
 
@@ -325,9 +366,18 @@ fn refuse_unserved(object: &ExternalSecret) -> Result<(), Failure> {
         (spec.sync_windows.is_some(), "spec.syncWindows"),
         (target.manifest.is_some(), "spec.target.manifest"),
         (target.immutable == Some(true), "spec.target.immutable"),
-        (target.creation_policy.unwrap_or_default() != CreationPolicy::Owner, "a spec.target.creationPolicy other than Owner"),
-        (target.deletion_policy.unwrap_or_default() != DeletionPolicy::Retain, "a spec.target.deletionPolicy other than Retain"),
-        (template.template_from.is_some_and(|t| !t.is_empty()), "spec.target.template.templateFrom"),
+        (
+            target.creation_policy.unwrap_or_default() != CreationPolicy::Owner,
+            "a spec.target.creationPolicy other than Owner",
+        ),
+        (
+            target.deletion_policy.unwrap_or_default() != DeletionPolicy::Retain,
+            "a spec.target.deletionPolicy other than Retain",
+        ),
+        (
+            template.template_from.is_some_and(|t| !t.is_empty()),
+            "spec.target.template.templateFrom",
+        ),
     ];
     match unserved.iter().find(|(asked, _)| *asked) {
         Some((_, field)) => Err(unsupported(field)),
@@ -342,19 +392,35 @@ fn extract_of<'a>(from: &'a DataFrom, at: &str) -> Result<&'a RemoteRef, Failure
     if from.rewrite.as_ref().is_some_and(|r| !r.is_empty()) {
         return Err(unsupported(&format!("{at}.rewrite")));
     }
-    if from.source_ref.as_ref().is_some_and(|s| s.generator_ref.is_some()) {
+    if from
+        .source_ref
+        .as_ref()
+        .is_some_and(|s| s.generator_ref.is_some())
+    {
         return Err(unsupported(&format!("{at}.sourceRef.generatorRef")));
     }
-    from.extract.as_ref().ok_or_else(|| invalid(format!("{at} needs exactly one of extract, find or sourceRef.generatorRef")))
+    from.extract.as_ref().ok_or_else(|| {
+        invalid(format!(
+            "{at} needs exactly one of extract, find or sourceRef.generatorRef"
+        ))
+    })
 }
 
-fn source(object: &ExternalSecret, own: Option<&SourceRef>, namespace: &str, at: &str) -> Result<StoreId, Failure> {
+fn source(
+    object: &ExternalSecret,
+    own: Option<&SourceRef>,
+    namespace: &str,
+    at: &str,
+) -> Result<StoreId, Failure> {
     if own.is_some_and(|s| s.generator_ref.is_some()) {
         return Err(unsupported(&format!("{at}.sourceRef.generatorRef")));
     }
     let own = own.and_then(|s| s.store_ref.as_ref());
-    store_id(own.or(object.spec.secret_store_ref.as_ref()), namespace)
-        .ok_or_else(|| invalid(format!("{at} names no store; give spec.secretStoreRef.name, or {at}.sourceRef.storeRef.name")))
+    store_id(own.or(object.spec.secret_store_ref.as_ref()), namespace).ok_or_else(|| {
+        invalid(format!(
+            "{at} names no store; give spec.secretStoreRef.name, or {at}.sourceRef.storeRef.name"
+        ))
+    })
 }
 
 fn read(store: StoreId, remote: &RemoteRef, members: bool, at: &str) -> Result<Read, Failure> {
@@ -367,7 +433,10 @@ fn read(store: StoreId, remote: &RemoteRef, members: bool, at: &str) -> Result<R
         key: remote.key.clone(),
         version: some(&remote.version),
         metadata: remote.metadata_policy.unwrap_or_default() == MetadataPolicy::Fetch,
-        pick: Pick { property: some(&remote.property), members },
+        pick: Pick {
+            property: some(&remote.property),
+            members,
+        },
     })
 }
 
@@ -381,13 +450,25 @@ fn entry(position: Position, secret_key: Option<String>, remote: &RemoteRef) -> 
     }
 }
 
-fn usable_stores(observed: &Observed, reads: &[Read], namespace: &str) -> Result<BTreeMap<StoreId, Arc<Store>>, Failure> {
+fn usable_stores(
+    observed: &Observed,
+    reads: &[Read],
+    namespace: &str,
+) -> Result<BTreeMap<StoreId, Arc<Store>>, Failure> {
     let mut stores = BTreeMap::new();
     for id in reads.iter().map(|r| &r.store).collect::<BTreeSet<_>>() {
         let store = match observed.stores.get(id) {
             None | Some(StoreState::Missing) => {
-                let place = if id.namespace.is_empty() { String::new() } else { format!(" in namespace \"{}\"", id.namespace) };
-                return Err(Failure::new(Stage::Plan, Code::StoreMissing, format!("{id} does not exist{place}; create it, or correct the reference")));
+                let place = if id.namespace.is_empty() {
+                    String::new()
+                } else {
+                    format!(" in namespace \"{}\"", id.namespace)
+                };
+                return Err(Failure::new(
+                    Stage::Plan,
+                    Code::StoreMissing,
+                    format!("{id} does not exist{place}; create it, or correct the reference"),
+                ));
             }
             Some(StoreState::NotReady(why)) => {
                 let text = format!("{id} is not ready: {why}");
@@ -404,28 +485,42 @@ fn usable_stores(observed: &Observed, reads: &[Read], namespace: &str) -> Result
 /// Object names are RFC 1123 subdomains of at most 253 characters.
 fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     if name.len() > 253 {
-        return Err(invalid(format!("{what} has {} characters; a Secret's name has at most 253", name.len())));
+        return Err(invalid(format!(
+            "{what} has {} characters; a Secret's name has at most 253",
+            name.len()
+        )));
     }
     let label = |l: &str| {
         !l.is_empty()
-            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && l.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
     if name.split('.').all(label) {
         Ok(())
     } else {
-        Err(invalid(format!("{what} \"{name}\" is not allowed; use lower case letters, digits, - and .")))
+        Err(invalid(format!(
+            "{what} \"{name}\" is not allowed; use lower case letters, digits, - and ."
+        )))
     }
 }
 
 fn check_key(what: &str, key: &str) -> Result<(), Failure> {
     if key.is_empty() || key.len() > 253 {
-        return Err(invalid(format!("{what} has {} characters; a key has 1 to 253", key.len())));
+        return Err(invalid(format!(
+            "{what} has {} characters; a key has 1 to 253",
+            key.len()
+        )));
     }
-    if key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+    if key
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+    {
         Ok(())
     } else {
-        Err(invalid(format!("{what} \"{key}\" is not allowed; use letters, digits, -, . and _")))
+        Err(invalid(format!(
+            "{what} \"{key}\" is not allowed; use letters, digits, -, . and _"
+        )))
     }
 }

@@ -25,14 +25,20 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
-        Self(format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes))))
+        Self(format!(
+            "sha256:{}",
+            hex::encode(sha2::Sha256::digest(bytes))
+        ))
     }
 
     /// Reads `sha256:<hex>`, as it stands in a file.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:")?;
-        let plain = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let plain = hex.len() == 64
+            && hex
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         plain.then(|| Self(text.to_owned()))
     }
 
@@ -356,8 +362,18 @@ pub trait PluginHost: Send + Sync {
     fn read<'a>(&'a self, call: &'a Call, requests: &'a [Request]) -> Answering<'a, Vec<Outcome>>;
 
     /// One page of a search.
-    fn find<'a>(&'a self, call: &'a Call, query: &'a Query, after: Option<&'a str>) -> Answering<'a, Page>;
+    fn find<'a>(
+        &'a self,
+        call: &'a Call,
+        query: &'a Query,
+        after: Option<&'a str>,
+    ) -> Answering<'a, Page>;
 
     /// Renders many jobs in one call.
-    fn render<'a>(&'a self, engine: &'a Digest, jobs: &'a [RenderJob], options: &'a Options) -> Answering<'a, Vec<Rendered>>;
+    fn render<'a>(
+        &'a self,
+        engine: &'a Digest,
+        jobs: &'a [RenderJob],
+        options: &'a Options,
+    ) -> Answering<'a, Vec<Rendered>>;
 }

@@ -51,7 +51,13 @@ pub struct Located {
 /// that of whoever asks where it names none; a CA it reads only from a named one.
 pub fn locate(store: &Store, schema: &Value, pointer: &str) -> Result<Located, Failure> {
     let at = format!("{}{pointer}", store.config_path());
-    let wrong = |text: String| Failure::new(Stage::Check, Code::InvalidConfig, format!("{}: {text}", store.id));
+    let wrong = |text: String| {
+        Failure::new(
+            Stage::Check,
+            Code::InvalidConfig,
+            format!("{}: {text}", store.id),
+        )
+    };
     let kind = marked(schema, pointer).ok_or_else(|| {
         Failure::new(
             Stage::Check,
@@ -64,32 +70,71 @@ pub fn locate(store: &Store, schema: &Value, pointer: &str) -> Result<Located, F
         .pointer(pointer)
         .and_then(Value::as_object)
         .ok_or_else(|| wrong(format!("{at} is needed and missing")))?;
-    let text = |field: &str| object.get(field).and_then(Value::as_str).map(str::to_owned).filter(|s| !s.is_empty());
+    let text = |field: &str| {
+        object
+            .get(field)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .filter(|s| !s.is_empty())
+    };
     let name = text("name").ok_or_else(|| wrong(format!("{at}.name is needed and missing")))?;
     let need_key = || text("key").ok_or_else(|| wrong(format!("{at}.key is needed and missing")));
     let target = match (kind.as_str(), text("type").as_deref()) {
-        ("secret-key", _) => Target::SecretKey { name, key: text("key") },
-        ("config-map-key", _) | ("ca-provider", Some("ConfigMap")) => Target::ConfigMapKey { name, key: need_key()? },
-        ("ca-provider", Some("Secret") | None) => Target::SecretKey { name, key: Some(need_key()?) },
-        ("ca-provider", Some(_)) => return Err(wrong(format!("{at}.type must be Secret or ConfigMap"))),
-        ("service-account", _) => Target::ServiceAccount { name, audiences: strings(object.get("audiences")) },
+        ("secret-key", _) => Target::SecretKey {
+            name,
+            key: text("key"),
+        },
+        ("config-map-key", _) | ("ca-provider", Some("ConfigMap")) => Target::ConfigMapKey {
+            name,
+            key: need_key()?,
+        },
+        ("ca-provider", Some("Secret") | None) => Target::SecretKey {
+            name,
+            key: Some(need_key()?),
+        },
+        ("ca-provider", Some(_)) => {
+            return Err(wrong(format!("{at}.type must be Secret or ConfigMap")));
+        }
+        ("service-account", _) => Target::ServiceAccount {
+            name,
+            audiences: strings(object.get("audiences")),
+        },
         _ => {
             return Err(Failure::new(
                 Stage::Check,
                 Code::ContractBroken,
-                format!("the schema of the plugin that serves \"{}\" marks {at} as \"{kind}\", which is no kind of reference", store.provider_key),
+                format!(
+                    "the schema of the plugin that serves \"{}\" marks {at} as \"{kind}\", which is no kind of reference",
+                    store.provider_key
+                ),
             ));
         }
     };
-    let namespace = namespace(store, &at, text("namespace"), kind == "ca-provider").map_err(wrong)?;
-    Ok(Located { pointer: pointer.to_owned(), target, namespace })
+    let namespace =
+        namespace(store, &at, text("namespace"), kind == "ca-provider").map_err(wrong)?;
+    Ok(Located {
+        pointer: pointer.to_owned(),
+        target,
+        namespace,
+    })
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {
-    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
-fn namespace(store: &Store, at: &str, named: Option<String>, is_ca: bool) -> Result<Option<String>, String> {
+fn namespace(
+    store: &Store,
+    at: &str,
+    named: Option<String>,
+    is_ca: bool,
+) -> Result<Option<String>, String> {
     match (store.id.kind, named) {
         (StoreKind::SecretStore, None) => Ok(Some(store.id.namespace.clone())),
         (StoreKind::SecretStore, Some(named)) if named == store.id.namespace => Ok(Some(named)),
@@ -97,7 +142,9 @@ fn namespace(store: &Store, at: &str, named: Option<String>, is_ca: bool) -> Res
             "{at}.namespace should either be empty or match the namespace of the SecretStore"
         )),
         (StoreKind::ClusterSecretStore, Some(named)) => Ok(Some(named)),
-        (StoreKind::ClusterSecretStore, None) if is_ca => Err(format!("{at}.namespace is needed in a ClusterSecretStore")),
+        (StoreKind::ClusterSecretStore, None) if is_ca => {
+            Err(format!("{at}.namespace is needed in a ClusterSecretStore"))
+        }
         (StoreKind::ClusterSecretStore, None) => Ok(None),
     }
 }
@@ -118,8 +165,14 @@ fn marked(schema: &Value, pointer: &str) -> Option<String> {
         }
         node = follow(schema, next)?;
     }
-    let node = if node.get("x-postern-ref").is_some() { node } else { follow(schema, node)? };
-    node.get("x-postern-ref").and_then(Value::as_str).map(str::to_owned)
+    let node = if node.get("x-postern-ref").is_some() {
+        node
+    } else {
+        follow(schema, node)?
+    };
+    node.get("x-postern-ref")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
 }
 
 fn follow<'a>(root: &'a Value, node: &'a Value) -> Option<&'a Value> {
@@ -162,31 +215,67 @@ mod tests {
         let config = json!({"token": {"name": "t", "key": "k"}});
         let located = locate(&store(StoreKind::SecretStore, config), &schema(), "/token").unwrap();
         assert_eq!(located.namespace.as_deref(), Some("team"));
-        assert_eq!(located.target, Target::SecretKey { name: "t".into(), key: Some("k".into()) });
+        assert_eq!(
+            located.target,
+            Target::SecretKey {
+                name: "t".into(),
+                key: Some("k".into())
+            }
+        );
         let foreign = json!({"token": {"name": "t", "key": "k", "namespace": "other"}});
-        let failure = locate(&store(StoreKind::SecretStore, foreign), &schema(), "/token").unwrap_err();
-        assert!(failure.public.contains("match the namespace of the SecretStore"), "{failure}");
+        let failure =
+            locate(&store(StoreKind::SecretStore, foreign), &schema(), "/token").unwrap_err();
+        assert!(
+            failure
+                .public
+                .contains("match the namespace of the SecretStore"),
+            "{failure}"
+        );
     }
 
     #[test]
     fn a_cluster_store_without_a_namespace_asks_as_the_one_that_asks() {
-        let config = json!({"token": {"name": "t"}, "sa": {"ref": {"name": "acc", "audiences": ["a"]}}});
+        let config =
+            json!({"token": {"name": "t"}, "sa": {"ref": {"name": "acc", "audiences": ["a"]}}});
         let store = store(StoreKind::ClusterSecretStore, config);
         assert_eq!(locate(&store, &schema(), "/token").unwrap().namespace, None);
         let account = locate(&store, &schema(), "/sa/ref").unwrap();
-        assert_eq!(account.target, Target::ServiceAccount { name: "acc".into(), audiences: vec!["a".into()] });
+        assert_eq!(
+            account.target,
+            Target::ServiceAccount {
+                name: "acc".into(),
+                audiences: vec!["a".into()]
+            }
+        );
     }
 
     #[test]
     fn a_ca_of_a_cluster_store_needs_a_namespace() {
-        let store = store(StoreKind::ClusterSecretStore, json!({"ca": {"type": "ConfigMap", "name": "c", "key": "ca.crt"}}));
-        assert!(locate(&store, &schema(), "/ca").unwrap_err().public.contains("ca.namespace is needed"));
+        let store = store(
+            StoreKind::ClusterSecretStore,
+            json!({"ca": {"type": "ConfigMap", "name": "c", "key": "ca.crt"}}),
+        );
+        assert!(
+            locate(&store, &schema(), "/ca")
+                .unwrap_err()
+                .public
+                .contains("ca.namespace is needed")
+        );
     }
 
     #[test]
     fn a_reference_that_the_schema_does_not_mark_is_refused() {
-        let store = store(StoreKind::ClusterSecretStore, json!({"plain": {"name": "t"}}));
-        assert_eq!(locate(&store, &schema(), "/plain").unwrap_err().code, Code::ContractBroken);
-        assert_eq!(locate(&store, &schema(), "/nowhere").unwrap_err().code, Code::ContractBroken);
+        let store = store(
+            StoreKind::ClusterSecretStore,
+            json!({"plain": {"name": "t"}}),
+        );
+        assert_eq!(
+            locate(&store, &schema(), "/plain").unwrap_err().code,
+            Code::ContractBroken
+        );
+        assert_eq!(
+            locate(&store, &schema(), "/nowhere").unwrap_err().code,
+            Code::ContractBroken
+        );
     }
 }

@@ -33,7 +33,11 @@ pub fn shape(plan: &SyncPlan, answers: Vec<Result<Part, Failure>>) -> Result<Dat
         None => Ok(data),
         Some(first) if more == 0 => Err(first),
         Some(mut first) => {
-            first.public = format!("{}; {more} more of {} entries failed", first.public, plan.entries.len());
+            first.public = format!(
+                "{}; {more} more of {} entries failed",
+                first.public,
+                plan.entries.len()
+            );
             Err(first)
         }
     }
@@ -41,8 +45,14 @@ pub fn shape(plan: &SyncPlan, answers: Vec<Result<Part, Failure>>) -> Result<Dat
 
 fn where_it_stands(read: &Read, entry: &Entry) -> String {
     match entry.position {
-        Position::Data(index) => format!("error processing spec.data[{index}] (key: {}), err", read.key),
-        Position::Extract(index) => format!("error processing spec.dataFrom[{index}].extract (key: {}), err", read.key),
+        Position::Data(index) => format!(
+            "error processing spec.data[{index}] (key: {}), err",
+            read.key
+        ),
+        Position::Extract(index) => format!(
+            "error processing spec.dataFrom[{index}].extract (key: {}), err",
+            read.key
+        ),
     }
 }
 
@@ -70,8 +80,13 @@ fn keys_of(entry: &Entry, part: Part) -> Result<Data, Failure> {
 }
 
 fn finish(entry: &Entry, key: &str, value: SecretValue) -> Result<SecretValue, Failure> {
-    let value = decode(entry.decoding, value)
-        .map_err(|text| Failure::new(Stage::Shape, Code::Undecodable, format!("key \"{key}\": {text}")))?;
+    let value = decode(entry.decoding, value).map_err(|text| {
+        Failure::new(
+            Stage::Shape,
+            Code::Undecodable,
+            format!("key \"{key}\": {text}"),
+        )
+    })?;
     if entry.null_bytes == NullBytePolicy::Fail && value.expose().contains(&0) {
         return Err(Failure::new(
             Stage::Shape,
@@ -85,16 +100,24 @@ fn finish(entry: &Entry, key: &str, value: SecretValue) -> Result<SecretValue, F
 /// Decodes a value; the error names the strategy and never the value.
 pub fn decode(strategy: DecodingStrategy, value: SecretValue) -> Result<SecretValue, &'static str> {
     // Go's decoder passes over line ends.
-    let text: zeroize::Zeroizing<Vec<u8>> =
-        zeroize::Zeroizing::new(value.expose().iter().copied().filter(|b| !matches!(b, b'\n' | b'\r')).collect());
+    let text: zeroize::Zeroizing<Vec<u8>> = zeroize::Zeroizing::new(
+        value
+            .expose()
+            .iter()
+            .copied()
+            .filter(|b| !matches!(b, b'\n' | b'\r'))
+            .collect(),
+    );
     match strategy {
         DecodingStrategy::None => Ok(value),
-        DecodingStrategy::Base64 => {
-            STANDARD.decode(&*text).map(SecretValue::new).map_err(|_| "the value is not base64, as decodingStrategy says")
-        }
-        DecodingStrategy::Base64URL => {
-            URL_SAFE.decode(&*text).map(SecretValue::new).map_err(|_| "the value is not base64url, as decodingStrategy says")
-        }
+        DecodingStrategy::Base64 => STANDARD
+            .decode(&*text)
+            .map(SecretValue::new)
+            .map_err(|_| "the value is not base64, as decodingStrategy says"),
+        DecodingStrategy::Base64URL => URL_SAFE
+            .decode(&*text)
+            .map(SecretValue::new)
+            .map_err(|_| "the value is not base64url, as decodingStrategy says"),
         DecodingStrategy::Auto => {
             let decoded = STANDARD.decode(&*text).or_else(|_| URL_SAFE.decode(&*text));
             Ok(decoded.map(SecretValue::new).unwrap_or(value))
@@ -102,12 +125,19 @@ pub fn decode(strategy: DecodingStrategy, value: SecretValue) -> Result<SecretVa
     }
 }
 
-fn convert(strategy: ConversionStrategy, members: Vec<(String, SecretValue)>) -> Result<Data, Failure> {
+fn convert(
+    strategy: ConversionStrategy,
+    members: Vec<(String, SecretValue)>,
+) -> Result<Data, Failure> {
     let mut keys = Data::new();
     for (name, value) in members {
         let key = convert_key(strategy, &name);
         if keys.insert(key.clone(), value).is_some() {
-            return Err(Failure::new(Stage::Shape, Code::InvalidRequest, format!("secret name collision during conversion: {key}")));
+            return Err(Failure::new(
+                Stage::Shape,
+                Code::InvalidRequest,
+                format!("secret name collision during conversion: {key}"),
+            ));
         }
     }
     Ok(keys)
@@ -133,7 +163,11 @@ fn check_keys(keys: &Data) -> Result<(), Failure> {
         Some(key) => Err(Failure::new(
             Stage::Shape,
             Code::InvalidRequest,
-            format!("key \"{}…\" has {} characters; a Secret's key has at most 253", key.chars().take(20).collect::<String>(), key.len()),
+            format!(
+                "key \"{}…\" has {} characters; a Secret's key has at most 253",
+                key.chars().take(20).collect::<String>(),
+                key.len()
+            ),
         )),
     }
 }
@@ -155,7 +189,11 @@ mod tests {
         ];
         for (strategy, input, expected) in table {
             let decoded = decode(strategy, SecretValue::from(input)).ok();
-            assert_eq!(decoded, expected.map(SecretValue::from), "{strategy:?} {input}");
+            assert_eq!(
+                decoded,
+                expected.map(SecretValue::from),
+                "{strategy:?} {input}"
+            );
         }
     }
 
@@ -168,8 +206,14 @@ mod tests {
 
     #[test]
     fn two_names_that_become_one_key_are_refused() {
-        let members = vec![("a/b".to_owned(), SecretValue::from("1")), ("a b".to_owned(), SecretValue::from("2"))];
+        let members = vec![
+            ("a/b".to_owned(), SecretValue::from("1")),
+            ("a b".to_owned(), SecretValue::from("2")),
+        ];
         let failure = convert(ConversionStrategy::Default, members).unwrap_err();
-        assert_eq!(failure.public, "secret name collision during conversion: a_b");
+        assert_eq!(
+            failure.public,
+            "secret name collision during conversion: a_b"
+        );
     }
 }

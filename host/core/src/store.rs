@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use postern_api::secret_store::SecretStoreSpec;
 use postern_api::external_secret::StoreKind;
+use postern_api::secret_store::SecretStoreSpec;
 use serde_json::Value;
 
 use crate::failure::{Code, Failure, Stage};
@@ -31,7 +31,11 @@ impl StoreId {
             StoreKind::SecretStore => namespace.to_owned(),
             StoreKind::ClusterSecretStore => String::new(),
         };
-        Self { kind, namespace, name: name.to_owned() }
+        Self {
+            kind,
+            namespace,
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -65,12 +69,21 @@ pub struct Store {
 }
 
 /// Reads a store's spec.
-pub fn parse(id: StoreId, uid: String, generation: i64, spec: &SecretStoreSpec) -> Result<Store, Failure> {
+pub fn parse(
+    id: StoreId,
+    uid: String,
+    generation: i64,
+    spec: &SecretStoreSpec,
+) -> Result<Store, Failure> {
     let invalid = |text: String| Failure::new(Stage::Check, Code::InvalidConfig, text);
     let mut keys = spec.provider.iter();
     let (provider_key, config) = match (keys.next(), keys.next()) {
         (Some(only), None) => only,
-        (None, _) => return Err(invalid(format!("{id} names no provider; put exactly one key under spec.provider"))),
+        (None, _) => {
+            return Err(invalid(format!(
+                "{id} names no provider; put exactly one key under spec.provider"
+            )));
+        }
         (Some(_), Some(_)) => {
             let names: Vec<&str> = spec.provider.keys().map(String::as_str).collect();
             return Err(invalid(format!(
@@ -82,10 +95,13 @@ pub fn parse(id: StoreId, uid: String, generation: i64, spec: &SecretStoreSpec) 
     };
     let refresh_interval = match &spec.refresh_interval {
         None => None,
-        Some(IntOrString::Int(seconds)) => Some(Duration::from_secs(u64::try_from(*seconds).unwrap_or(0))),
-        Some(IntOrString::String(text)) => {
-            Some(go::parse_duration(text).map_err(|e| invalid(format!("{id}: spec.refreshInterval: {e}")))?)
+        Some(IntOrString::Int(seconds)) => {
+            Some(Duration::from_secs(u64::try_from(*seconds).unwrap_or(0)))
         }
+        Some(IntOrString::String(text)) => Some(
+            go::parse_duration(text)
+                .map_err(|e| invalid(format!("{id}: spec.refreshInterval: {e}")))?,
+        ),
     };
     Ok(Store {
         uid,
@@ -105,7 +121,14 @@ impl Store {
     pub fn check_schema(&self, schema: &Value) -> Result<(), Failure> {
         let wrong = |text| Failure::new(Stage::Check, Code::InvalidConfig, text);
         let validator = jsonschema::validator_for(schema).map_err(|_| {
-            Failure::new(Stage::Check, Code::PluginInvalid, format!("the plugin that serves \"{}\" has a broken config schema", self.provider_key))
+            Failure::new(
+                Stage::Check,
+                Code::PluginInvalid,
+                format!(
+                    "the plugin that serves \"{}\" has a broken config schema",
+                    self.provider_key
+                ),
+            )
         })?;
         let problems: Vec<String> = validator
             .iter_errors(&self.config_value)
@@ -116,7 +139,11 @@ impl Store {
                 format!("{}{path}: {}", self.config_path(), error.masked())
             })
             .collect();
-        if problems.is_empty() { Ok(()) } else { Err(wrong(format!("{}: {}", self.id, problems.join("; ")))) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong(format!("{}: {}", self.id, problems.join("; "))))
+        }
     }
 
     /// Where the config stands in the manifest, for messages.
@@ -126,7 +153,11 @@ impl Store {
     }
 
     /// Whether a namespace may use this store.
-    pub fn admits(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Result<(), Failure> {
+    pub fn admits(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
         if self.conditions.is_empty() || self.id.kind == StoreKind::SecretStore {
             return Ok(());
         }
@@ -151,10 +182,19 @@ fn condition_admits(
     namespace: &str,
     labels: &BTreeMap<String, String>,
 ) -> Result<bool, Failure> {
-    if condition.namespaces.iter().flatten().any(|n| n == namespace) {
+    if condition
+        .namespaces
+        .iter()
+        .flatten()
+        .any(|n| n == namespace)
+    {
         return Ok(true);
     }
-    if condition.namespace_regexes.as_ref().is_some_and(|r| !r.is_empty()) {
+    if condition
+        .namespace_regexes
+        .as_ref()
+        .is_some_and(|r| !r.is_empty())
+    {
         // Refused rather than passed over: a condition that cannot be judged must not open a store.
         return Err(Failure::new(
             Stage::Plan,
@@ -162,15 +202,25 @@ fn condition_admits(
             "spec.conditions.namespaceRegexes is not served yet; use namespaces or namespaceSelector",
         ));
     }
-    let Some(selector) = &condition.namespace_selector else { return Ok(false) };
-    if selector.match_expressions.as_ref().is_some_and(|e| !e.is_empty()) {
+    let Some(selector) = &condition.namespace_selector else {
+        return Ok(false);
+    };
+    if selector
+        .match_expressions
+        .as_ref()
+        .is_some_and(|e| !e.is_empty())
+    {
         return Err(Failure::new(
             Stage::Plan,
             Code::Unsupported,
             "spec.conditions.namespaceSelector.matchExpressions is not served yet; use matchLabels",
         ));
     }
-    Ok(selector.match_labels.iter().flatten().all(|(k, v)| labels.get(k) == Some(v)))
+    Ok(selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(k, v)| labels.get(k) == Some(v)))
 }
 
 #[cfg(test)]
@@ -194,13 +244,25 @@ mod tests {
             "ClusterSecretStore \"corp\" names 2 providers (fake, vault); keep exactly one key under spec.provider"
         );
         let none = spec(serde_json::json!({"provider": {}}));
-        assert!(parse(id(), "u".into(), 1, &none).unwrap_err().public.contains("names no provider"));
+        assert!(
+            parse(id(), "u".into(), 1, &none)
+                .unwrap_err()
+                .public
+                .contains("names no provider")
+        );
     }
 
     #[test]
     fn a_schema_problem_names_the_path_and_not_the_value() {
-        let store = parse(id(), "u".into(), 1, &spec(serde_json::json!({"provider": {"x": {"a": {"b": "hunter2"}}}}))).unwrap();
-        let schema = serde_json::json!({"properties": {"a": {"properties": {"b": {"type": "integer"}}}}});
+        let store = parse(
+            id(),
+            "u".into(),
+            1,
+            &spec(serde_json::json!({"provider": {"x": {"a": {"b": "hunter2"}}}})),
+        )
+        .unwrap();
+        let schema =
+            serde_json::json!({"properties": {"a": {"properties": {"b": {"type": "integer"}}}}});
         let failure = store.check_schema(&schema).unwrap_err();
         assert!(failure.public.contains("spec.provider.x/a/b"), "{failure}");
         assert!(!failure.public.contains("hunter2"), "{failure}");
@@ -209,15 +271,41 @@ mod tests {
     #[test]
     fn conditions_admit_by_name_or_labels_and_fail_closed() {
         let store = |conditions: Value| {
-            parse(id(), "u".into(), 1, &spec(serde_json::json!({"provider": {"x": {}}, "conditions": conditions}))).unwrap()
+            parse(
+                id(),
+                "u".into(),
+                1,
+                &spec(serde_json::json!({"provider": {"x": {}}, "conditions": conditions})),
+            )
+            .unwrap()
         };
         let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
         assert!(store(serde_json::json!([])).admits("any", &labels).is_ok());
-        assert!(store(serde_json::json!([{"namespaces": ["n"]}])).admits("n", &labels).is_ok());
-        assert!(store(serde_json::json!([{"namespaces": ["n"]}])).admits("m", &labels).is_err());
-        assert!(store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "a"}}}])).admits("m", &labels).is_ok());
-        assert!(store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "b"}}}])).admits("m", &labels).is_err());
-        assert!(store(serde_json::json!([{"namespaceRegexes": [".*"]}])).admits("m", &labels).is_err());
+        assert!(
+            store(serde_json::json!([{"namespaces": ["n"]}]))
+                .admits("n", &labels)
+                .is_ok()
+        );
+        assert!(
+            store(serde_json::json!([{"namespaces": ["n"]}]))
+                .admits("m", &labels)
+                .is_err()
+        );
+        assert!(
+            store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "a"}}}]))
+                .admits("m", &labels)
+                .is_ok()
+        );
+        assert!(
+            store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "b"}}}]))
+                .admits("m", &labels)
+                .is_err()
+        );
+        assert!(
+            store(serde_json::json!([{"namespaceRegexes": [".*"]}]))
+                .admits("m", &labels)
+                .is_err()
+        );
         assert!(store(serde_json::json!([{}])).admits("m", &labels).is_err());
     }
 }

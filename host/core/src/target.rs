@@ -38,9 +38,21 @@ pub enum Write {
 }
 
 /// Decides how the target becomes what it shall be.
-pub fn write(existing: Option<&Secret>, desired: &Desired, owner: &Owner, name: &str) -> Result<Write, Failure> {
+pub fn write(
+    existing: Option<&Secret>,
+    desired: &Desired,
+    owner: &Owner,
+    name: &str,
+) -> Result<Write, Failure> {
     let Some(existing) = existing else {
-        let mut secret = Secret { metadata: ObjectMeta { name: Some(name.to_owned()), namespace: Some(owner.namespace.clone()), ..ObjectMeta::default() }, ..Secret::default() };
+        let mut secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(owner.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            ..Secret::default()
+        };
         apply(&mut secret, desired, owner);
         secret.type_ = Some(desired.type_.clone().unwrap_or_else(|| "Opaque".to_owned()));
         return Ok(Write::Create(Box::new(secret)));
@@ -57,21 +69,35 @@ pub fn write(existing: Option<&Secret>, desired: &Desired, owner: &Owner, name: 
         return Err(Failure::new(
             Stage::Commit,
             Code::TargetOwned,
-            format!("could not update secret \"{name}\", target is immutable; delete it to have it made again"),
+            format!(
+                "could not update secret \"{name}\", target is immutable; delete it to have it made again"
+            ),
         ));
     }
     Ok(Write::Update(Box::new(secret)))
 }
 
 fn apply(secret: &mut Secret, desired: &Desired, owner: &Owner) {
-    secret.data = Some(desired.data.iter().map(|(k, v)| (k.clone(), ByteString(v.expose().to_vec()))).collect());
+    secret.data = Some(
+        desired
+            .data
+            .iter()
+            .map(|(k, v)| (k.clone(), ByteString(v.expose().to_vec())))
+            .collect(),
+    );
     let labels = secret.metadata.labels.get_or_insert_default();
     labels.extend(desired.labels.clone());
     labels.insert(LABEL_MANAGED.to_owned(), "true".to_owned());
-    labels.insert(LABEL_CREATED_BY.to_owned(), go::string_hash(&format!("{}/{}", owner.namespace, owner.name)));
+    labels.insert(
+        LABEL_CREATED_BY.to_owned(),
+        go::string_hash(&format!("{}/{}", owner.namespace, owner.name)),
+    );
     let annotations = secret.metadata.annotations.get_or_insert_default();
     annotations.extend(desired.annotations.clone());
-    annotations.insert(ANNOTATION_DATA_HASH.to_owned(), go::secret_data_hash(&desired.data));
+    annotations.insert(
+        ANNOTATION_DATA_HASH.to_owned(),
+        go::secret_data_hash(&desired.data),
+    );
     if !desired.finalizers.is_empty() {
         let finalizers = secret.metadata.finalizers.get_or_insert_default();
         for finalizer in &desired.finalizers {
@@ -85,7 +111,10 @@ fn apply(secret: &mut Secret, desired: &Desired, owner: &Owner) {
 
 fn own(secret: &mut Secret, owner: &Owner) {
     let owners = secret.metadata.owner_references.get_or_insert_default();
-    if owners.iter().any(|o| is_ours(o, owner) && o.uid == owner.uid && o.controller == Some(true)) {
+    if owners
+        .iter()
+        .any(|o| is_ours(o, owner) && o.uid == owner.uid && o.controller == Some(true))
+    {
         return;
     }
     owners.retain(|o| !is_ours(o, owner));
@@ -108,12 +137,23 @@ fn is_ours(reference: &OwnerReference, owner: &Owner) -> bool {
 }
 
 fn check_owner(existing: &Secret, owner: &Owner, name: &str) -> Result<(), Failure> {
-    let controller = existing.owner_references().iter().find(|o| o.controller == Some(true) && !is_ours(o, owner));
-    let Some(other) = controller else { return Ok(()) };
+    let controller = existing
+        .owner_references()
+        .iter()
+        .find(|o| o.controller == Some(true) && !is_ours(o, owner));
+    let Some(other) = controller else {
+        return Ok(());
+    };
     let text = if is_external_secret(other) {
-        format!("target is owned by another ExternalSecret: secret \"{name}\" belongs to \"{}\"; give one of them another spec.target.name", other.name)
+        format!(
+            "target is owned by another ExternalSecret: secret \"{name}\" belongs to \"{}\"; give one of them another spec.target.name",
+            other.name
+        )
     } else {
-        format!("failed to take ownership of target secret \"{name}\": it belongs to {} \"{}\"; choose another spec.target.name", other.kind, other.name)
+        format!(
+            "failed to take ownership of target secret \"{name}\": it belongs to {} \"{}\"; choose another spec.target.name",
+            other.kind, other.name
+        )
     };
     Err(Failure::new(Stage::Commit, Code::TargetOwned, text))
 }
@@ -123,7 +163,9 @@ fn check_type(existing: &Secret, desired: &Desired, name: &str) -> Result<(), Fa
         (Some(is), Some(shall)) if is != shall => Err(Failure::new(
             Stage::Commit,
             Code::TargetOwned,
-            format!("secret \"{name}\" has the type {is} and the template says {shall}; a type cannot be changed, delete the Secret to have it made again"),
+            format!(
+                "secret \"{name}\" has the type {is} and the template says {shall}; a type cannot be changed, delete the Secret to have it made again"
+            ),
         )),
         _ => Ok(()),
     }
@@ -134,7 +176,9 @@ fn forget_ours(secret: &mut Secret, manager: &str) {
     let labels = owned(secret, manager, "f:labels");
     let annotations = owned(secret, manager, "f:annotations");
     secret.labels_mut().retain(|k, _| !labels.contains(k));
-    secret.annotations_mut().retain(|k, _| !annotations.contains(k));
+    secret
+        .annotations_mut()
+        .retain(|k, _| !annotations.contains(k));
 }
 
 fn owned(secret: &Secret, manager: &str, part: &str) -> BTreeSet<String> {
@@ -142,8 +186,20 @@ fn owned(secret: &Secret, manager: &str, part: &str) -> BTreeSet<String> {
         .managed_fields()
         .iter()
         .filter(|entry| entry.manager.as_deref() == Some(manager))
-        .filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(part)?.as_object())
-        .flat_map(|fields| fields.keys().filter_map(|k| k.strip_prefix("f:").map(str::to_owned)))
+        .filter_map(|entry| {
+            entry
+                .fields_v1
+                .as_ref()?
+                .0
+                .get("f:metadata")?
+                .get(part)?
+                .as_object()
+        })
+        .flat_map(|fields| {
+            fields
+                .keys()
+                .filter_map(|k| k.strip_prefix("f:").map(str::to_owned))
+        })
         .collect()
 }
 
@@ -161,10 +217,10 @@ fn same(a: &Secret, b: &Secret) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use crate::secret::SecretValue;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     fn desired() -> Desired {
         Desired {
@@ -177,7 +233,11 @@ mod tests {
     }
 
     fn owner() -> Owner {
-        Owner { namespace: "default".into(), name: "my-es".into(), uid: "u1".into() }
+        Owner {
+            namespace: "default".into(),
+            name: "my-es".into(),
+            uid: "u1".into(),
+        }
     }
 
     fn created() -> Secret {
@@ -190,33 +250,57 @@ mod tests {
     #[test]
     fn a_new_target_has_what_the_peer_writes() {
         let secret = created();
-        assert_eq!(secret.annotations()[ANNOTATION_DATA_HASH], "f2a604b87eb0cf673761e8cfea850f901fe73a3d1b2f338802107f36");
-        assert_eq!(secret.labels()[LABEL_CREATED_BY], "b8464376b5fe3535e690594280bfe59b60be2603cb6cbb6d6c8bcbb4");
+        assert_eq!(
+            secret.annotations()[ANNOTATION_DATA_HASH],
+            "f2a604b87eb0cf673761e8cfea850f901fe73a3d1b2f338802107f36"
+        );
+        assert_eq!(
+            secret.labels()[LABEL_CREATED_BY],
+            "b8464376b5fe3535e690594280bfe59b60be2603cb6cbb6d6c8bcbb4"
+        );
         assert_eq!(secret.labels()[LABEL_MANAGED], "true");
         assert_eq!(secret.labels()["app"], "x");
         assert_eq!(secret.type_.as_deref(), Some("Opaque"));
         let reference = &secret.owner_references()[0];
-        assert_eq!((reference.controller, reference.block_owner_deletion), (Some(true), Some(true)));
+        assert_eq!(
+            (reference.controller, reference.block_owner_deletion),
+            (Some(true), Some(true))
+        );
     }
 
     #[test]
     fn an_equal_target_is_not_written() {
-        assert_eq!(write(Some(&created()), &desired(), &owner(), "my-es").unwrap(), Write::Unchanged);
+        assert_eq!(
+            write(Some(&created()), &desired(), &owner(), "my-es").unwrap(),
+            Write::Unchanged
+        );
     }
 
     #[test]
     fn foreign_data_and_our_old_labels_go_foreign_labels_stay() {
         let mut existing = created();
-        existing.data.as_mut().unwrap().insert("foreign".into(), ByteString(b"x".to_vec()));
+        existing
+            .data
+            .as_mut()
+            .unwrap()
+            .insert("foreign".into(), ByteString(b"x".to_vec()));
         existing.labels_mut().insert("theirs".into(), "1".into());
         existing.labels_mut().insert("old".into(), "1".into());
         existing.metadata.managed_fields = Some(vec![ManagedFieldsEntry {
             manager: Some("externalsecrets.external-secrets.io/my-es".into()),
-            fields_v1: Some(FieldsV1(json!({"f:metadata": {"f:labels": {".": {}, "f:old": {}, "f:app": {}}}}))),
+            fields_v1: Some(FieldsV1(
+                json!({"f:metadata": {"f:labels": {".": {}, "f:old": {}, "f:app": {}}}}),
+            )),
             ..ManagedFieldsEntry::default()
         }]);
-        let Write::Update(secret) = write(Some(&existing), &desired(), &owner(), "my-es").unwrap() else { panic!("no update") };
-        assert_eq!(secret.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["foo"]);
+        let Write::Update(secret) = write(Some(&existing), &desired(), &owner(), "my-es").unwrap()
+        else {
+            panic!("no update")
+        };
+        assert_eq!(
+            secret.data.as_ref().unwrap().keys().collect::<Vec<_>>(),
+            ["foo"]
+        );
         assert!(secret.labels().contains_key("theirs"));
         assert!(secret.labels().contains_key("app"));
         assert!(!secret.labels().contains_key("old"));
@@ -227,21 +311,39 @@ mod tests {
         let mut existing = created();
         existing.owner_references_mut()[0].name = "other".into();
         let failure = write(Some(&existing), &desired(), &owner(), "my-es").unwrap_err();
-        assert!(failure.public.starts_with("target is owned by another ExternalSecret"), "{failure}");
+        assert!(
+            failure
+                .public
+                .starts_with("target is owned by another ExternalSecret"),
+            "{failure}"
+        );
         existing.owner_references_mut()[0].kind = "Widget".into();
         let failure = write(Some(&existing), &desired(), &owner(), "my-es").unwrap_err();
-        assert!(failure.public.starts_with("failed to take ownership"), "{failure}");
+        assert!(
+            failure.public.starts_with("failed to take ownership"),
+            "{failure}"
+        );
     }
 
     #[test]
     fn a_type_cannot_be_changed_and_an_immutable_target_is_not_touched() {
         let mut tls = desired();
         tls.type_ = Some("kubernetes.io/tls".into());
-        assert!(write(Some(&created()), &tls, &owner(), "my-es").unwrap_err().public.contains("a type cannot be changed"));
+        assert!(
+            write(Some(&created()), &tls, &owner(), "my-es")
+                .unwrap_err()
+                .public
+                .contains("a type cannot be changed")
+        );
         let mut existing = created();
         existing.immutable = Some(true);
         let mut other = desired();
         other.data.insert("foo".into(), SecretValue::from("new"));
-        assert!(write(Some(&existing), &other, &owner(), "my-es").unwrap_err().public.contains("target is immutable"));
+        assert!(
+            write(Some(&existing), &other, &owner(), "my-es")
+                .unwrap_err()
+                .public
+                .contains("target is immutable")
+        );
     }
 }

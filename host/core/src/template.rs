@@ -45,11 +45,22 @@ impl Place {
 }
 
 fn templates(template: &TargetTemplate) -> Vec<(Place, &String, &String)> {
-    let data = template.data.iter().flatten().map(|(k, v)| (Place::Data, k, v));
+    let data = template
+        .data
+        .iter()
+        .flatten()
+        .map(|(k, v)| (Place::Data, k, v));
     let metadata = template.metadata.as_ref();
-    let labels = metadata.and_then(|m| m.labels.as_ref()).into_iter().flatten().map(|(k, v)| (Place::Label, k, v));
-    let annotations =
-        metadata.and_then(|m| m.annotations.as_ref()).into_iter().flatten().map(|(k, v)| (Place::Annotation, k, v));
+    let labels = metadata
+        .and_then(|m| m.labels.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| (Place::Label, k, v));
+    let annotations = metadata
+        .and_then(|m| m.annotations.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| (Place::Annotation, k, v));
     data.chain(labels).chain(annotations).collect()
 }
 
@@ -58,17 +69,30 @@ fn templates(template: &TargetTemplate) -> Vec<(Place, &String, &String)> {
 pub fn job(plan: &SyncPlan, data: &Data) -> Option<RenderJob> {
     let templates: Vec<Template> = templates(plan.template.as_ref()?)
         .into_iter()
-        .map(|(_, name, source)| Template { name: name.clone(), source: source.clone() })
+        .map(|(_, name, source)| Template {
+            name: name.clone(),
+            source: source.clone(),
+        })
         .collect();
     if templates.is_empty() {
         return None;
     }
-    let data = data.iter().map(|(k, v)| Datum { path: vec![k.clone()], value: v.clone() }).collect();
+    let data = data
+        .iter()
+        .map(|(k, v)| Datum {
+            path: vec![k.clone()],
+            value: v.clone(),
+        })
+        .collect();
     Some(RenderJob { templates, data })
 }
 
 /// Puts values and rendered texts together.
-pub fn compose(plan: &SyncPlan, data: Data, rendered: Option<Rendered>) -> Result<Desired, Failure> {
+pub fn compose(
+    plan: &SyncPlan,
+    data: Data,
+    rendered: Option<Rendered>,
+) -> Result<Desired, Failure> {
     let Some(template) = &plan.template else {
         return Ok(Desired {
             data,
@@ -78,7 +102,8 @@ pub fn compose(plan: &SyncPlan, data: Data, rendered: Option<Rendered>) -> Resul
             finalizers: Vec::new(),
         });
     };
-    let keeps_data = template.merge_policy.unwrap_or_default() == MergePolicy::Merge || template.data.is_none();
+    let keeps_data =
+        template.merge_policy.unwrap_or_default() == MergePolicy::Merge || template.data.is_none();
     let metadata = template.metadata.clone().unwrap_or_default();
     let mut desired = Desired {
         data: if keeps_data { data } else { Data::new() },
@@ -90,14 +115,26 @@ pub fn compose(plan: &SyncPlan, data: Data, rendered: Option<Rendered>) -> Resul
     let places = templates(template);
     let rendered = rendered.unwrap_or_default();
     if rendered.len() != places.len() {
-        return Err(Failure::new(Stage::Render, Code::ContractBroken, "the template engine answered another number of texts than it was asked for"));
+        return Err(Failure::new(
+            Stage::Render,
+            Code::ContractBroken,
+            "the template engine answered another number of texts than it was asked for",
+        ));
     }
     for ((place, name, _), text) in places.into_iter().zip(rendered) {
         let text = text.map_err(|f| render_failure(&place, name, f))?;
         match place {
             Place::Data => drop(desired.data.insert(name.clone(), text)),
-            Place::Label => drop(desired.labels.insert(name.clone(), utf8(&place, name, &text)?)),
-            Place::Annotation => drop(desired.annotations.insert(name.clone(), utf8(&place, name, &text)?)),
+            Place::Label => drop(
+                desired
+                    .labels
+                    .insert(name.clone(), utf8(&place, name, &text)?),
+            ),
+            Place::Annotation => drop(
+                desired
+                    .annotations
+                    .insert(name.clone(), utf8(&place, name, &text)?),
+            ),
         }
     }
     Ok(desired)
@@ -107,14 +144,28 @@ pub fn compose(plan: &SyncPlan, data: Data, rendered: Option<Rendered>) -> Resul
 fn render_failure(place: &Place, name: &str, mut failure: Failure) -> Failure {
     if failure.code == Code::InvalidRequest {
         let parse = failure.public.starts_with("unable to parse");
-        failure.code = if parse { Code::TemplateInvalid } else { Code::TemplateFailed };
+        failure.code = if parse {
+            Code::TemplateInvalid
+        } else {
+            Code::TemplateFailed
+        };
     }
     failure.stage = Stage::Render;
-    failure.context(format!("could not apply template {}[{name}]", place.field()))
+    failure.context(format!(
+        "could not apply template {}[{name}]",
+        place.field()
+    ))
 }
 
 fn utf8(place: &Place, name: &str, text: &SecretValue) -> Result<String, Failure> {
     String::from_utf8(text.expose().to_vec()).map_err(|_| {
-        Failure::new(Stage::Render, Code::TemplateFailed, format!("{}[{name}] renders to bytes that are not UTF-8", place.field()))
+        Failure::new(
+            Stage::Render,
+            Code::TemplateFailed,
+            format!(
+                "{}[{name}] renders to bytes that are not UTF-8",
+                place.field()
+            ),
+        )
     })
 }

@@ -13,7 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use postern_api::ExternalSecret;
 use postern_core::conclude::{Conclusion, Next, Written, conclude};
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plan::{Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of};
+use postern_core::plan::{
+    Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of,
+};
 use postern_core::plugin::Part;
 use postern_core::secret::SecretValue;
 use postern_core::target::{self, Owner, Write};
@@ -27,11 +29,21 @@ fn root() -> PathBuf {
 #[test]
 fn every_case_comes_out_as_expected() {
     let mut wrong = Vec::new();
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(root()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_dir())
+        .collect();
     folders.sort();
-    assert!(folders.len() >= 15, "only {} cases were found", folders.len());
+    assert!(
+        folders.len() >= 15,
+        "only {} cases were found",
+        folders.len()
+    );
     for folder in folders {
-        let case: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+        let case: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap())
+                .unwrap();
         let actual = format!("{:#}\n", outcome(&case));
         let expected = folder.join("expected.json");
         if std::env::var_os("BLESS").is_some() {
@@ -41,14 +53,20 @@ fn every_case_comes_out_as_expected() {
             wrong.push(format!("{}:\n{actual}", folder.display()));
         }
     }
-    assert!(wrong.is_empty(), "these came out otherwise; BLESS=1 takes them over:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "these came out otherwise; BLESS=1 takes them over:\n{}",
+        wrong.join("\n")
+    );
 }
 
 /// What comes of a case: the plan, the target, the status, the events and the next time.
 fn outcome(case: &Value) -> Value {
     let observed = observed(case);
     let result = match plan(&observed) {
-        Plan::Idle { until } => return json!({"plan": "idle", "until": until.map(|t| t.to_string())}),
+        Plan::Idle { until } => {
+            return json!({"plan": "idle", "until": until.map(|t| t.to_string())});
+        }
         Plan::Ignore => return json!({"plan": "ignore"}),
         Plan::Remove => return json!({"plan": "remove"}),
         Plan::Refuse(failure) => Err(failure),
@@ -58,8 +76,15 @@ fn outcome(case: &Value) -> Value {
         Ok((written, secret)) => (Ok(*written), secret.clone()),
         Err(failure) => (Err(failure), Value::Null),
     };
-    let Conclusion { status, events, next } = conclude(&observed, written);
-    let events: Vec<Value> = events.iter().map(|e| json!({"warning": e.warning, "reason": e.reason, "message": e.message})).collect();
+    let Conclusion {
+        status,
+        events,
+        next,
+    } = conclude(&observed, written);
+    let events: Vec<Value> = events
+        .iter()
+        .map(|e| json!({"warning": e.warning, "reason": e.reason, "message": e.message}))
+        .collect();
     json!({
         "plan": "sync",
         "secret": secret,
@@ -74,21 +99,41 @@ fn outcome(case: &Value) -> Value {
 }
 
 fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value), Failure> {
-    let data = shape::shape(plan, case["answers"].as_array().into_iter().flatten().map(answer).collect())?;
+    let data = shape::shape(
+        plan,
+        case["answers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(answer)
+            .collect(),
+    )?;
     let job = template::job(plan, &data);
     let rendered = job.map(|job| {
         let texts = case["rendered"].as_array().cloned().unwrap_or_default();
-        assert_eq!(texts.len(), job.templates.len(), "a case needs one rendered text for each template");
+        assert_eq!(
+            texts.len(),
+            job.templates.len(),
+            "a case needs one rendered text for each template"
+        );
         texts.iter().map(rendered).collect()
     });
     let desired = template::compose(plan, data, rendered)?;
-    let owner = Owner { namespace: plan.namespace.clone(), name: plan.name.clone(), uid: "es-uid".into() };
-    let existing = case.get("existing").map(|s| serde_json::from_value(s.clone()).unwrap());
-    Ok(match target::write(existing.as_ref(), &desired, &owner, &plan.target_name)? {
-        Write::Create(secret) => (Written::Created, serde_json::to_value(&*secret).unwrap()),
-        Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
-        Write::Unchanged => (Written::Unchanged, json!("unchanged")),
-    })
+    let owner = Owner {
+        namespace: plan.namespace.clone(),
+        name: plan.name.clone(),
+        uid: "es-uid".into(),
+    };
+    let existing = case
+        .get("existing")
+        .map(|s| serde_json::from_value(s.clone()).unwrap());
+    Ok(
+        match target::write(existing.as_ref(), &desired, &owner, &plan.target_name)? {
+            Write::Create(secret) => (Written::Created, serde_json::to_value(&*secret).unwrap()),
+            Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
+            Write::Unchanged => (Written::Unchanged, json!("unchanged")),
+        },
+    )
 }
 
 fn value(of: &Value) -> SecretValue {
@@ -109,7 +154,14 @@ fn answer(of: &Value) -> Result<Part, Failure> {
         return Err(failure(failed));
     }
     if let Some(members) = of.get("members") {
-        return Ok(Part::Members(members.as_object().unwrap().iter().map(|(k, v)| (k.clone(), value(v))).collect()));
+        return Ok(Part::Members(
+            members
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(k, v)| (k.clone(), value(v)))
+                .collect(),
+        ));
     }
     Ok(Part::Value(value(&of["value"])))
 }
@@ -131,7 +183,9 @@ fn observed(case: &Value) -> Observed {
                 Value::String(why) => StoreState::NotReady(why.clone()),
                 spec => {
                     let spec = serde_json::from_value(spec.clone()).unwrap();
-                    StoreState::Ready(Arc::new(store::parse(id.clone(), "store-uid".into(), 1, &spec).unwrap()))
+                    StoreState::Ready(Arc::new(
+                        store::parse(id.clone(), "store-uid".into(), 1, &spec).unwrap(),
+                    ))
                 }
             };
             (id, state)
@@ -149,7 +203,13 @@ fn observed(case: &Value) -> Observed {
         stores,
         namespace_labels: BTreeMap::new(),
         target,
-        now: case["now"].as_str().unwrap_or("2026-03-01T12:00:00.5Z").parse().unwrap(),
-        settings: PlanSettings { controller_class: "default".into() },
+        now: case["now"]
+            .as_str()
+            .unwrap_or("2026-03-01T12:00:00.5Z")
+            .parse()
+            .unwrap(),
+        settings: PlanSettings {
+            controller_class: "default".into(),
+        },
     }
 }

@@ -21,7 +21,11 @@ impl Caller {
     pub fn new(engine: Engine) -> Self {
         let engines = limits::POOL_ENGINES as usize;
         let providers = limits::POOL_COMPONENTS as usize - engines;
-        Self { engine, providers: Semaphore::new(providers), engines: Semaphore::new(engines) }
+        Self {
+            engine,
+            providers: Semaphore::new(providers),
+            engines: Semaphore::new(engines),
+        }
     }
 
     /// Runs `work` in a store of its own; gives its answer and how to read the failures in it.
@@ -31,7 +35,9 @@ impl Caller {
         work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
     ) -> Result<(T, Reader), Failure> {
         let callee = state.callee.clone();
-        let wall = state.until.saturating_duration_since(tokio::time::Instant::now());
+        let wall = state
+            .until
+            .saturating_duration_since(tokio::time::Instant::now());
         let until = state.until;
         let _slot = self.slot(&state, wall).await?;
         let mut store = self.store(state);
@@ -44,7 +50,12 @@ impl Caller {
         };
         match done {
             Ok(Ok(answer)) => Ok((answer, reader)),
-            Ok(Err(error)) => Err(fault::of_error(&callee, &error, state.broken(), &state.limits)),
+            Ok(Err(error)) => Err(fault::of_error(
+                &callee,
+                &error,
+                state.broken(),
+                &state.limits,
+            )),
             Err(_) => {
                 let what = format!("did not finish within {:.1} s", wall.as_secs_f64());
                 Err(callee.failure(Code::Timeout, what))
@@ -52,10 +63,21 @@ impl Caller {
         }
     }
 
-    async fn slot(&self, state: &CallState, wall: Duration) -> Result<SemaphorePermit<'_>, Failure> {
-        let slots = if state.callee.stage == Stage::Render { &self.engines } else { &self.providers };
+    async fn slot(
+        &self,
+        state: &CallState,
+        wall: Duration,
+    ) -> Result<SemaphorePermit<'_>, Failure> {
+        let slots = if state.callee.stage == Stage::Render {
+            &self.engines
+        } else {
+            &self.providers
+        };
         let busy = || {
-            let what = format!("found no free place for an instance within {:.1} s", wall.as_secs_f64());
+            let what = format!(
+                "found no free place for an instance within {:.1} s",
+                wall.as_secs_f64()
+            );
             state.callee.failure(Code::Internal, what)
         };
         match tokio::time::timeout_at(state.until, slots.acquire()).await {

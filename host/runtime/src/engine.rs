@@ -5,7 +5,9 @@
 use std::hash::Hash;
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
+};
 
 use crate::limits;
 
@@ -53,10 +55,20 @@ fn base() -> wasmtime::Result<Config> {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "cranelift's flags have no safe setter; these only name instructions of x86-64-v2, which the engine checks for at start")]
+#[expect(
+    unsafe_code,
+    reason = "cranelift's flags have no safe setter; these only name instructions of x86-64-v2, which the engine checks for at start"
+)]
 fn baseline(config: &mut Config) -> wasmtime::Result<()> {
     config.target("x86_64-unknown-linux-gnu")?;
-    for flag in ["has_cmpxchg16b", "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt"] {
+    for flag in [
+        "has_cmpxchg16b",
+        "has_sse3",
+        "has_ssse3",
+        "has_sse41",
+        "has_sse42",
+        "has_popcnt",
+    ] {
         // SAFETY: the flags allow instructions and relax no check; loading code fails on a machine without them.
         unsafe { config.cranelift_flag_enable(flag) };
     }
@@ -95,13 +107,15 @@ fn pool() -> PoolingAllocationConfig {
 /// Ticks come from a thread of their own: a busy executor must not stop the clock that interrupts guests.
 fn start_ticking(engine: &Engine) -> wasmtime::Result<()> {
     let weak = engine.weak();
-    std::thread::Builder::new().name("postern-ticks".into()).spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(limits::TICK);
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("postern-ticks".into())
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(limits::TICK);
+            }
+        })?;
     Ok(())
 }
 
@@ -132,8 +146,15 @@ mod tests {
     #[test]
     fn the_version_that_code_is_bound_to_is_the_engines_own() {
         let lock = include_str!("../../../Cargo.lock");
-        let version = lock.split("name = \"wasmtime\"\nversion = \"").nth(1).and_then(|r| r.split('"').next());
-        assert!(build_id().contains(&format!("wasmtime-{} ", version.unwrap_or("?"))), "{} {version:?}", build_id());
+        let version = lock
+            .split("name = \"wasmtime\"\nversion = \"")
+            .nth(1)
+            .and_then(|r| r.split('"').next());
+        assert!(
+            build_id().contains(&format!("wasmtime-{} ", version.unwrap_or("?"))),
+            "{} {version:?}",
+            build_id()
+        );
     }
 
     #[test]

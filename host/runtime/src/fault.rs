@@ -28,7 +28,11 @@ pub struct Callee {
 
 impl Callee {
     pub fn failure(&self, code: Code, what: impl std::fmt::Display) -> Failure {
-        Failure::new(self.stage, code, format!("plugin {} {what} in {}", self.plugin, self.function))
+        Failure::new(
+            self.stage,
+            code,
+            format!("plugin {} {what} in {}", self.plugin, self.function),
+        )
     }
 }
 
@@ -96,14 +100,23 @@ impl Reader {
     /// The code of a failure: where the guest passes on the host's own refusal, that of the refusal.
     pub fn code(&self, code: &str, message: &str) -> Code {
         match Code::from_contract(code) {
-            Code::Denied => self.refused.iter().find(|(_, text)| message.contains(text)).map_or(Code::Denied, |r| r.0),
+            Code::Denied => self
+                .refused
+                .iter()
+                .find(|(_, text)| message.contains(text))
+                .map_or(Code::Denied, |r| r.0),
             other => other,
         }
     }
 }
 
 /// A failed call as core's failure.
-pub fn of_error(callee: &Callee, error: &wasmtime::Error, broken: Option<Limit>, limits: &crate::Limits) -> Failure {
+pub fn of_error(
+    callee: &Callee,
+    error: &wasmtime::Error,
+    broken: Option<Limit>,
+    limits: &crate::Limits,
+) -> Failure {
     if let Some(limit) = broken {
         return callee.failure(Code::LimitExceeded, limit_text(limit, limits));
     }
@@ -113,27 +126,42 @@ pub fn of_error(callee: &Callee, error: &wasmtime::Error, broken: Option<Limit>,
             wasmtime::Trap::UnreachableCodeReached => "gave up (it panicked or aborted)".to_owned(),
             other => format!("was stopped ({other})"),
         };
-        let code = if *trap == wasmtime::Trap::StackOverflow { Code::LimitExceeded } else { Code::Trapped };
+        let code = if *trap == wasmtime::Trap::StackOverflow {
+            Code::LimitExceeded
+        } else {
+            Code::Trapped
+        };
         return callee.failure(code, what);
     }
     let text = format!("{:#}", error.root_cause());
     if text.contains("utf-8") || text.contains("UTF-8") {
-        return callee.failure(Code::ContractBroken, "handed over a text that is not valid UTF-8");
+        return callee.failure(
+            Code::ContractBroken,
+            "handed over a text that is not valid UTF-8",
+        );
     }
     if text.contains("fuel") {
         return callee.failure(
             Code::LimitExceeded,
-            format_args!("handed over more than {} MiB at once", limits.hostcall >> 20),
+            format_args!(
+                "handed over more than {} MiB at once",
+                limits.hostcall >> 20
+            ),
         );
     }
-    callee.failure(Code::Trapped, "broke the rules of components").with_detail(text)
+    callee
+        .failure(Code::Trapped, "broke the rules of components")
+        .with_detail(text)
 }
 
 fn limit_text(limit: Limit, limits: &crate::Limits) -> String {
     match limit {
         Limit::Memory => format!("wanted more than {} MiB of memory", limits.memory >> 20),
         Limit::Cpu => format!("used more than {} s of CPU time", limits.cpu.as_secs()),
-        Limit::Tables => format!("wanted a table of more than {} elements", crate::limits::TABLE_ELEMENTS),
+        Limit::Tables => format!(
+            "wanted a table of more than {} elements",
+            crate::limits::TABLE_ELEMENTS
+        ),
         Limit::Requests => format!("sent more than {} requests", limits.requests),
         Limit::BytesOut => format!("sent more than {} KiB", limits.bytes_out >> 10),
         Limit::BytesIn => format!("received more than {} MiB", limits.bytes_in >> 20),
@@ -146,13 +174,17 @@ mod tests {
 
     #[test]
     fn values_of_the_call_leave_a_text_whole_or_by_line() {
-        let cleaner = Cleaner::of([b"hunter2-hunter2".as_slice(), b"-----BEGIN\nMIIEvQIBADAN\n"].into_iter());
+        let cleaner =
+            Cleaner::of([b"hunter2-hunter2".as_slice(), b"-----BEGIN\nMIIEvQIBADAN\n"].into_iter());
         assert_eq!(cleaner.clean("with hunter2-hunter2!"), "with <redacted>!");
         assert_eq!(cleaner.clean("key MIIEvQIBADAN"), "key <redacted>");
     }
 
     #[test]
     fn short_values_are_not_searched_for() {
-        assert_eq!(Cleaner::of([b"a".as_slice()].into_iter()).clean("banana"), "banana");
+        assert_eq!(
+            Cleaner::of([b"a".as_slice()].into_iter()).clean("banana"),
+            "banana"
+        );
     }
 }

@@ -17,7 +17,7 @@ mod load;
 mod runtime;
 mod state;
 
-pub use capability::http::{HttpSettings, Http};
+pub use capability::http::{Http, HttpSettings};
 pub use engine::build_id;
 pub use limits::Limits;
 pub use runtime::{Builder, Runtime};

@@ -137,6 +137,13 @@ impl Limits {
     /// What a template engine gets: sprig's RSA keys take seconds, its scrypt 32 MiB on top of Go's heap.
     #[must_use]
     pub const fn engine() -> Self {
-        Self { memory: 128 * MIB, cpu: Duration::from_secs(30), requests: 0, bytes_out: 0, log_lines: 0, ..Self::provider() }
+        Self {
+            memory: 128 * MIB,
+            cpu: Duration::from_secs(30),
+            requests: 0,
+            bytes_out: 0,
+            log_lines: 0,
+            ..Self::provider()
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{
-    Answering, Call, Credential, Digest, Needs, Options, Outcome, Page, PluginHost, Problem, Query, RenderJob, Rendered,
-    Request, Revision, Session,
+    Answering, Call, Credential, Digest, Needs, Options, Outcome, Page, PluginHost, Problem, Query,
+    RenderJob, Rendered, Request, Revision, Session,
 };
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -73,7 +73,12 @@ impl Builder {
     /// Starts the engine and its ticks.
     pub fn build(self) -> Result<Runtime, Failure> {
         let internal = |e: wasmtime::Error| {
-            Failure::new(Stage::Check, Code::Internal, "the WebAssembly engine does not start").with_detail(format!("{e:#}"))
+            Failure::new(
+                Stage::Check,
+                Code::Internal,
+                "the WebAssembly engine does not start",
+            )
+            .with_detail(format!("{e:#}"))
         };
         let engine = engine::build().map_err(internal)?;
         let loader = Loader::new(&engine).map_err(internal)?;
@@ -87,7 +92,9 @@ impl Builder {
             engine_limits: self.engine,
             plugins: RwLock::default(),
         };
-        Ok(Runtime { inner: Arc::new(inner) })
+        Ok(Runtime {
+            inner: Arc::new(inner),
+        })
     }
 }
 
@@ -135,9 +142,17 @@ impl Runtime {
 
     /// Loads a component from a file.
     pub async fn load_file(&self, path: &Path) -> Result<Arc<Revision>, Failure> {
-        let label = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let label = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let bytes = tokio::fs::read(path).await.map_err(|e| {
-            Failure::new(Stage::Check, Code::PluginInvalid, format!("the plugin {} cannot be read: {e}", path.display()))
+            Failure::new(
+                Stage::Check,
+                Code::PluginInvalid,
+                format!("the plugin {} cannot be read: {e}", path.display()),
+            )
         })?;
         self.load_labelled(&bytes, false, &label).await
     }
@@ -147,11 +162,21 @@ impl Runtime {
         let mut revisions = Vec::new();
         for bundled in self.inner.aot.bundled(dir)? {
             let revision = match bundled.component {
-                Some(component) => self.admit(bundled.digest, true, &bundled.label, component).await?,
+                Some(component) => {
+                    self.admit(bundled.digest, true, &bundled.label, component)
+                        .await?
+                }
                 None => {
-                    tracing::warn!(plugin = bundled.label, "the compiled code beside this plugin is of another build; compiling it");
+                    tracing::warn!(
+                        plugin = bundled.label,
+                        "the compiled code beside this plugin is of another build; compiling it"
+                    );
                     let bytes = tokio::fs::read(&bundled.wasm).await.map_err(|e| {
-                        Failure::new(Stage::Check, Code::PluginInvalid, format!("{} cannot be read: {e}", bundled.wasm.display()))
+                        Failure::new(
+                            Stage::Check,
+                            Code::PluginInvalid,
+                            format!("{} cannot be read: {e}", bundled.wasm.display()),
+                        )
                     })?;
                     self.load_labelled(&bytes, true, &bundled.label).await?
                 }
@@ -170,30 +195,71 @@ impl Runtime {
     /// Every revision that is loaded, ordered by name.
     #[must_use]
     pub fn revisions(&self) -> Vec<Arc<Revision>> {
-        let plugins = self.inner.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = plugins.by_digest.values().map(|p| p.revision.clone()).collect();
+        let plugins = self
+            .inner
+            .plugins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = plugins
+            .by_digest
+            .values()
+            .map(|p| p.revision.clone())
+            .collect();
         all.sort_by(|a, b| (&a.descriptor.name, &a.digest).cmp(&(&b.descriptor.name, &b.digest)));
         all
     }
 
-    async fn load_labelled(&self, bytes: &[u8], bundled: bool, label: &str) -> Result<Arc<Revision>, Failure> {
+    async fn load_labelled(
+        &self,
+        bytes: &[u8],
+        bundled: bool,
+        label: &str,
+    ) -> Result<Arc<Revision>, Failure> {
         load::check_form(bytes, label)?;
         let digest = Digest::of(bytes);
         if let Ok(plugin) = self.inner.plugin(&digest) {
             return Ok(plugin.revision.clone());
         }
-        let component = self.inner.aot.component(&digest, bytes).await.map_err(|e| e.into_failure(label))?;
+        let component = self
+            .inner
+            .aot
+            .component(&digest, bytes)
+            .await
+            .map_err(|e| e.into_failure(label))?;
         self.admit(digest, bundled, label, component).await
     }
 
-    async fn admit(&self, digest: Digest, bundled: bool, label: &str, component: Component) -> Result<Arc<Revision>, Failure> {
+    async fn admit(
+        &self,
+        digest: Digest,
+        bundled: bool,
+        label: &str,
+        component: Component,
+    ) -> Result<Arc<Revision>, Failure> {
         let inner = &self.inner;
-        let candidate = Candidate { digest, bundled, label, component };
-        let plugin = Arc::new(inner.loader.load(&inner.caller, &inner.engine, candidate).await?);
+        let candidate = Candidate {
+            digest,
+            bundled,
+            label,
+            component,
+        };
+        let plugin = Arc::new(
+            inner
+                .loader
+                .load(&inner.caller, &inner.engine, candidate)
+                .await?,
+        );
         let revision = plugin.revision.clone();
-        let mut plugins = inner.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        let mut plugins = inner
+            .plugins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         for key in &revision.descriptor.serves {
-            let served = if revision.is_engine { &mut plugins.engines } else { &mut plugins.providers };
+            let served = if revision.is_engine {
+                &mut plugins.engines
+            } else {
+                &mut plugins.providers
+            };
             served.insert(key.clone(), plugin.clone());
         }
         plugins.by_digest.insert(revision.digest.clone(), plugin);
@@ -205,14 +271,37 @@ impl Inner {
     fn plugin(&self, digest: &Digest) -> Result<Arc<Plugin>, Failure> {
         let plugins = self.plugins.read().unwrap_or_else(PoisonError::into_inner);
         plugins.by_digest.get(digest).cloned().ok_or_else(|| {
-            Failure::new(Stage::Plan, Code::Internal, format!("no plugin with the digest {} is loaded", digest.as_str()))
+            Failure::new(
+                Stage::Plan,
+                Code::Internal,
+                format!("no plugin with the digest {} is loaded", digest.as_str()),
+            )
         })
     }
 
-    fn state(&self, plugin: &Plugin, function: &'static str, stage: Stage, call: &Call) -> CallState {
-        let callee = Callee { plugin: plugin.name.clone(), function, stage };
-        let secrets = call.credentials.iter().map(|c| c.value.expose()).chain(call.session.iter().map(|s| s.expose()));
-        let mut state = CallState::new(callee, self.provider.clone(), Cleaner::of(secrets), call.deadline);
+    fn state(
+        &self,
+        plugin: &Plugin,
+        function: &'static str,
+        stage: Stage,
+        call: &Call,
+    ) -> CallState {
+        let callee = Callee {
+            plugin: plugin.name.clone(),
+            function,
+            stage,
+        };
+        let secrets = call
+            .credentials
+            .iter()
+            .map(|c| c.value.expose())
+            .chain(call.session.iter().map(|s| s.expose()));
+        let mut state = CallState::new(
+            callee,
+            self.provider.clone(),
+            Cleaner::of(secrets),
+            call.deadline,
+        );
         state.directories = call.directories.clone();
         state.net = Some(Net {
             http: self.http.clone(),
@@ -231,34 +320,63 @@ fn provider(plugin: &Plugin, stage: Stage) -> Result<&Provider, Failure> {
     match &plugin.kind {
         Kind::Provider(provider) => Ok(provider),
         Kind::Engine(_) => {
-            let what = format!("the plugin {} is a template engine, not a provider", plugin.name);
+            let what = format!(
+                "the plugin {} is a template engine, not a provider",
+                plugin.name
+            );
             Err(Failure::new(stage, Code::Unsupported, what))
         }
     }
 }
 
 fn lacks(plugin: &Plugin, stage: Stage, what: &str) -> Failure {
-    Failure::new(stage, Code::Unsupported, format!("the plugin {} has no {what}", plugin.name))
+    Failure::new(
+        stage,
+        Code::Unsupported,
+        format!("the plugin {} has no {what}", plugin.name),
+    )
 }
 
 fn unknown(what: &str, key: &str, known: &HashMap<String, Arc<Plugin>>) -> Failure {
     let mut keys: Vec<&str> = known.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let keys = if keys.is_empty() { "none is loaded".to_owned() } else { format!("there are: {}", keys.join(", ")) };
+    let keys = if keys.is_empty() {
+        "none is loaded".to_owned()
+    } else {
+        format!("there are: {}", keys.join(", "))
+    };
     let key = postern_core::failure::one_line(key, 64);
-    Failure::new(Stage::Plan, Code::UnknownProvider, format!("no plugin serves the {what} \"{key}\"; {keys}"))
+    Failure::new(
+        Stage::Plan,
+        Code::UnknownProvider,
+        format!("no plugin serves the {what} \"{key}\"; {keys}"),
+    )
 }
 
 impl PluginHost for Runtime {
     fn provider(&self, key: &str) -> Result<Arc<Revision>, Failure> {
-        let plugins = self.inner.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        let plugin = plugins.providers.get(key).ok_or_else(|| unknown("provider", key, &plugins.providers))?;
+        let plugins = self
+            .inner
+            .plugins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let plugin = plugins
+            .providers
+            .get(key)
+            .ok_or_else(|| unknown("provider", key, &plugins.providers))?;
         Ok(plugin.revision.clone())
     }
 
     fn engine(&self, name: &str) -> Result<Arc<Revision>, Failure> {
-        let plugins = self.inner.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        let plugin = plugins.engines.get(name).ok_or_else(|| unknown("template engine", name, &plugins.engines))?;
+        let plugins = self
+            .inner
+            .plugins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let plugin = plugins
+            .engines
+            .get(name)
+            .ok_or_else(|| unknown("template engine", name, &plugins.engines))?;
         Ok(plugin.revision.clone())
     }
 
@@ -291,11 +409,21 @@ impl PluginHost for Runtime {
         Box::pin(self.read_now(call, requests))
     }
 
-    fn find<'a>(&'a self, call: &'a Call, query: &'a Query, after: Option<&'a str>) -> Answering<'a, Page> {
+    fn find<'a>(
+        &'a self,
+        call: &'a Call,
+        query: &'a Query,
+        after: Option<&'a str>,
+    ) -> Answering<'a, Page> {
         Box::pin(self.find_now(call, query, after))
     }
 
-    fn render<'a>(&'a self, engine: &'a Digest, jobs: &'a [RenderJob], options: &'a Options) -> Answering<'a, Vec<Rendered>> {
+    fn render<'a>(
+        &'a self,
+        engine: &'a Digest,
+        jobs: &'a [RenderJob],
+        options: &'a Options,
+    ) -> Answering<'a, Vec<Rendered>> {
         Box::pin(self.render_now(engine, jobs, options))
     }
 }
@@ -309,21 +437,36 @@ impl Runtime {
     ) -> Result<Result<Needs, Vec<Problem>>, Failure> {
         let plugin = self.inner.plugin(digest)?;
         let provider = provider(&plugin, Stage::Check)?;
-        let callee = Callee { plugin: plugin.name.clone(), function: "check.examine", stage: Stage::Check };
+        let callee = Callee {
+            plugin: plugin.name.clone(),
+            function: "check.examine",
+            stage: Stage::Check,
+        };
         let cleaner = Cleaner::of(credentials.iter().map(|c| c.value.expose()));
-        let state = CallState::new(callee, self.inner.provider.clone(), cleaner, limits::PURE_CALL);
+        let state = CallState::new(
+            callee,
+            self.inner.provider.clone(),
+            cleaner,
+            limits::PURE_CALL,
+        );
         let mut given = to_guest::credentials(credentials);
         let config = config.to_owned();
         let answer = self.inner.caller.run(state, async |store| {
             let instance = provider.pre.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_check().call_examine(&mut *store, &config, &given).await
+            instance
+                .postern_plugin_check()
+                .call_examine(&mut *store, &config, &given)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe_credentials(&mut given);
         let (answer, reader) = answer?;
-        Ok(answer
-            .map(from_guest::needs)
-            .map_err(|problems| problems.into_iter().map(|p| from_guest::problem(p, &reader)).collect()))
+        Ok(answer.map(from_guest::needs).map_err(|problems| {
+            problems
+                .into_iter()
+                .map(|p| from_guest::problem(p, &reader))
+                .collect()
+        }))
     }
 
     async fn probe_now(&self, call: &Call) -> Result<(), Failure> {
@@ -333,7 +476,10 @@ impl Runtime {
         let mut context = to_guest::context(call);
         let answer = self.inner.caller.run(state, async |store| {
             let instance = provider.pre.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_check().call_probe(&mut *store, &context).await
+            instance
+                .postern_plugin_check()
+                .call_probe(&mut *store, &context)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe(&mut context);
@@ -343,7 +489,10 @@ impl Runtime {
 
     async fn session(&self, call: &Call, function: &'static str) -> Result<Session, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
-        let login = provider(&plugin, Stage::Login)?.login.as_ref().ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
+        let login = provider(&plugin, Stage::Login)?
+            .login
+            .as_ref()
+            .ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
         let state = self.inner.state(&plugin, function, Stage::Login, call);
         let limits = state.limits.clone();
         let callee = state.callee.clone();
@@ -359,21 +508,32 @@ impl Runtime {
         let answer = answer.await;
         to_guest::wipe(&mut context);
         let (answer, reader) = answer?;
-        let session = answer.map(from_guest::session).map_err(|f| from_guest::failure(f, &reader))?;
+        let session = answer
+            .map(from_guest::session)
+            .map_err(|f| from_guest::failure(f, &reader))?;
         if session.token.len() > limits.value {
-            return Err(callee.failure(Code::LimitExceeded, "answered with a session larger than a value may be"));
+            return Err(callee.failure(
+                Code::LimitExceeded,
+                "answered with a session larger than a value may be",
+            ));
         }
         Ok(session)
     }
 
     async fn close_now(&self, call: &Call) -> Result<(), Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
-        let login = provider(&plugin, Stage::Login)?.login.as_ref().ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
+        let login = provider(&plugin, Stage::Login)?
+            .login
+            .as_ref()
+            .ok_or_else(|| lacks(&plugin, Stage::Login, "login"))?;
         let state = self.inner.state(&plugin, "login.close", Stage::Login, call);
         let mut context = to_guest::context(call);
         let answer = self.inner.caller.run(state, async |store| {
             let instance = login.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_login().call_close(&mut *store, &context).await
+            instance
+                .postern_plugin_login()
+                .call_close(&mut *store, &context)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe(&mut context);
@@ -384,69 +544,115 @@ impl Runtime {
     async fn read_now(&self, call: &Call, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
         let provider = provider(&plugin, Stage::Fetch)?;
-        let mut state = self.inner.state(&plugin, "read.get-batch", Stage::Fetch, call);
+        let mut state = self
+            .inner
+            .state(&plugin, "read.get-batch", Stage::Fetch, call);
         state.templating = Some(Arc::new(self.clone()));
         let (callee, limits) = (state.callee.clone(), state.limits.clone());
         let mut context = to_guest::context(call);
         let asked: Vec<_> = requests.iter().map(to_guest::request).collect();
         let answer = self.inner.caller.run(state, async |store| {
             let instance = provider.pre.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_read().call_get_batch(&mut *store, &context, &asked).await
+            instance
+                .postern_plugin_read()
+                .call_get_batch(&mut *store, &context, &asked)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe(&mut context);
         let (answer, reader) = answer?;
-        let outcomes: Vec<Outcome> = answer.into_iter().map(|o| from_guest::outcome(o, &reader)).collect();
+        let outcomes: Vec<Outcome> = answer
+            .into_iter()
+            .map(|o| from_guest::outcome(o, &reader))
+            .collect();
         check::outcomes(&callee, &limits, requests, &outcomes)?;
         Ok(outcomes)
     }
 
-    async fn find_now(&self, call: &Call, query: &Query, after: Option<&str>) -> Result<Page, Failure> {
+    async fn find_now(
+        &self,
+        call: &Call,
+        query: &Query,
+        after: Option<&str>,
+    ) -> Result<Page, Failure> {
         let plugin = self.inner.plugin(&call.plugin)?;
-        let find = provider(&plugin, Stage::Fetch)?.find.as_ref().ok_or_else(|| lacks(&plugin, Stage::Fetch, "find"))?;
-        let mut state = self.inner.state(&plugin, "find.list-page", Stage::Fetch, call);
+        let find = provider(&plugin, Stage::Fetch)?
+            .find
+            .as_ref()
+            .ok_or_else(|| lacks(&plugin, Stage::Fetch, "find"))?;
+        let mut state = self
+            .inner
+            .state(&plugin, "find.list-page", Stage::Fetch, call);
         state.templating = Some(Arc::new(self.clone()));
         let (callee, limits) = (state.callee.clone(), state.limits.clone());
         let mut context = to_guest::context(call);
         let asked = to_guest::query(query);
         let answer = self.inner.caller.run(state, async |store| {
             let instance = find.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_find().call_list_page(&mut *store, &context, &asked, after).await
+            instance
+                .postern_plugin_find()
+                .call_list_page(&mut *store, &context, &asked, after)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe(&mut context);
         let (answer, reader) = answer?;
-        let page = answer.map(from_guest::page).map_err(|f| from_guest::failure(f, &reader))?;
+        let page = answer
+            .map(from_guest::page)
+            .map_err(|f| from_guest::failure(f, &reader))?;
         check::page(&callee, &limits, &page)?;
         Ok(page)
     }
 
-    async fn render_now(&self, digest: &Digest, jobs: &[RenderJob], options: &Options) -> Result<Vec<Rendered>, Failure> {
+    async fn render_now(
+        &self,
+        digest: &Digest,
+        jobs: &[RenderJob],
+        options: &Options,
+    ) -> Result<Vec<Rendered>, Failure> {
         let plugin = self.inner.plugin(digest)?;
         let Kind::Engine(pre) = &plugin.kind else {
-            let what = format!("the plugin {} is a provider, not a template engine", plugin.name);
+            let what = format!(
+                "the plugin {} is a provider, not a template engine",
+                plugin.name
+            );
             return Err(Failure::new(Stage::Render, Code::Unsupported, what));
         };
-        let callee = Callee { plugin: plugin.name.clone(), function: "render", stage: Stage::Render };
+        let callee = Callee {
+            plugin: plugin.name.clone(),
+            function: "render",
+            stage: Stage::Render,
+        };
         let limits = self.inner.engine_limits.clone();
         let data = jobs.iter().flat_map(|j| &j.data).map(|d| d.value.expose());
-        let state = CallState::new(callee.clone(), limits.clone(), Cleaner::of(data), limits.cpu * 2);
+        let state = CallState::new(
+            callee.clone(),
+            limits.clone(),
+            Cleaner::of(data),
+            limits.cpu * 2,
+        );
         let mut given: Vec<_> = jobs.iter().map(to_guest::job).collect();
         let answer = self.inner.caller.run(state, async |store| {
             let instance = pre.instantiate_async(&mut *store).await?;
-            instance.postern_plugin_render().call_render(&mut *store, &given, options).await
+            instance
+                .postern_plugin_render()
+                .call_render(&mut *store, &given, options)
+                .await
         });
         let answer = answer.await;
         to_guest::wipe_jobs(&mut given);
         let (answer, reader) = answer?;
-        let results: Vec<Rendered> = answer.into_iter().map(|r| from_guest::rendered(r, &reader)).collect();
+        let results: Vec<Rendered> = answer
+            .into_iter()
+            .map(|r| from_guest::rendered(r, &reader))
+            .collect();
         check::rendered(&callee, &limits, jobs, &results)?;
         Ok(results)
     }
 }
 
 /// The engine that providers render with.
-const PROVIDERS_ENGINE: &str = "v2";
+const PROVIDERS_ENGINE: &str = "go";
 
 impl Templating for Runtime {
     fn render(&self, jobs: Vec<RenderJob>, options: Options) -> Answering<'_, Vec<Rendered>> {

@@ -98,7 +98,12 @@ impl CallState {
 
 /// A failure of the host's own, as the guest gets it.
 pub fn failure(code: &str, message: impl Into<String>) -> types::Failure {
-    types::Failure { code: code.to_owned(), message: message.into(), retry_after_ms: None, detail: Vec::new() }
+    types::Failure {
+        code: code.to_owned(),
+        message: message.into(),
+        retry_after_ms: None,
+        detail: Vec::new(),
+    }
 }
 
 /// Called when guest code notices a tick; ticks during a host call are noticed once, after it.
@@ -117,7 +122,12 @@ pub fn on_tick(mut store: StoreContextMut<'_, CallState>) -> wasmtime::Result<Up
 
 /// The limit holds for all memories together; wasmtime's own limiter counts each by itself.
 impl ResourceLimiter for CallState {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
         if self.meter.memory.saturating_add(growth) > self.limits.memory {
             self.meter.broken.get_or_insert(Limit::Memory);
@@ -133,7 +143,12 @@ impl ResourceLimiter for CallState {
         Ok(())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let fits = desired <= limits::TABLE_ELEMENTS;
         if !fits {
             self.meter.broken.get_or_insert(Limit::Tables);

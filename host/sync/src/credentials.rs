@@ -44,7 +44,13 @@ pub struct ObjectName {
 
 impl std::fmt::Display for ObjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} \"{}/{}\"", self.kind.as_str(), self.namespace, self.name)
+        write!(
+            f,
+            "{} \"{}/{}\"",
+            self.kind.as_str(),
+            self.namespace,
+            self.name
+        )
     }
 }
 
@@ -76,10 +82,20 @@ pub struct Resolved {
 /// and what to do.
 pub trait Credentials: Send + Sync {
     /// A key of a Secret; without a key, the only key that it has.
-    fn secret_key<'a>(&'a self, namespace: &'a str, name: &'a str, key: Option<&'a str>) -> Answering<'a, Resolved>;
+    fn secret_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        key: Option<&'a str>,
+    ) -> Answering<'a, Resolved>;
 
     /// A key of a ConfigMap.
-    fn config_map_key<'a>(&'a self, namespace: &'a str, name: &'a str, key: &'a str) -> Answering<'a, Resolved>;
+    fn config_map_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        key: &'a str,
+    ) -> Answering<'a, Resolved>;
 
     /// A fresh token of a ServiceAccount, with the account's annotations as attributes. `{annotation:NAME}` in an
     /// audience stands for the account's annotation and is replaced by who implements this.
@@ -114,19 +130,37 @@ pub(crate) async fn resolve(
     needed: &Needed,
     asking: Option<&str>,
 ) -> Result<Resolved, Failure> {
-    let namespace = needed.located.namespace.as_deref().or(asking).ok_or_else(|| {
-        Failure::new(Stage::Login, Code::Internal, "a reference without a namespace was resolved for nobody")
-    })?;
+    let namespace = needed
+        .located
+        .namespace
+        .as_deref()
+        .or(asking)
+        .ok_or_else(|| {
+            Failure::new(
+                Stage::Login,
+                Code::Internal,
+                "a reference without a namespace was resolved for nobody",
+            )
+        })?;
     match &needed.located.target {
         Target::SecretKey { name, key } => {
             let key = key.as_deref().or(needed.reference.default_key.as_deref());
             credentials.secret_key(namespace, name, key).await
         }
-        Target::ConfigMapKey { name, key } => credentials.config_map_key(namespace, name, key).await,
+        Target::ConfigMapKey { name, key } => {
+            credentials.config_map_key(namespace, name, key).await
+        }
         Target::ServiceAccount { name, audiences } => {
             let mut all = needed.reference.audiences.clone();
-            all.extend(audiences.iter().filter(|a| !needed.reference.audiences.contains(a)).cloned());
-            credentials.service_account_token(namespace, name, &all, needed.reference.expires_in_s).await
+            all.extend(
+                audiences
+                    .iter()
+                    .filter(|a| !needed.reference.audiences.contains(a))
+                    .cloned(),
+            );
+            credentials
+                .service_account_token(namespace, name, &all, needed.reference.expires_in_s)
+                .await
         }
     }
 }

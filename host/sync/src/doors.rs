@@ -50,7 +50,9 @@ impl Doors {
         pending: Arc<dyn Pending>,
         settings: Settings,
     ) -> Result<Self, Failure> {
-        Ok(Self { preparer: Arc::new(Preparer::new(host, credentials, pending, settings)?) })
+        Ok(Self {
+            preparer: Arc::new(Preparer::new(host, credentials, pending, settings)?),
+        })
     }
 
     /// Whether a store can be used: schema, config, credentials, a session, and the plugin's own probe.
@@ -58,7 +60,13 @@ impl Doors {
         let (preparer, store) = (self.preparer.clone(), Arc::new(store.clone()));
         // In a task of its own: a caller that goes away must not leave a half-opened session at the backend.
         let task = tokio::spawn(async move { check(&preparer, &store).await });
-        task.await.unwrap_or_else(|_| Err(Failure::new(Stage::Check, Code::Internal, "the check of the store broke off")))
+        task.await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Stage::Check,
+                Code::Internal,
+                "the check of the store broke off",
+            ))
+        })
     }
 
     /// Reads what a plan asks for, in order, each from a fetch that began after `due`.
@@ -77,10 +85,16 @@ impl Doors {
         }
         let asked = by_store.into_iter().map(|(id, positions)| async move {
             let wanted = positions.iter().map(|at| wanted(&reads[*at])).collect();
-            let answers = self.fetch_from(stores.get(id), wanted, namespace, due).await;
+            let answers = self
+                .fetch_from(stores.get(id), wanted, namespace, due)
+                .await;
             positions.into_iter().zip(answers).collect::<Vec<_>>()
         });
-        let mut answers: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        let mut answers: Vec<_> = futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         answers.sort_by_key(|(at, _)| *at);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
@@ -96,14 +110,18 @@ impl Doors {
             _ => Err(Failure::new(
                 Stage::Render,
                 Code::ContractBroken,
-                format!("the template engine \"{ENGINE}\" did not answer each template of the one job it was given"),
+                format!(
+                    "the template engine \"{ENGINE}\" did not answer each template of the one job it was given"
+                ),
             )),
         }
     }
 
     /// The steps of a sync from fetch to what the target shall be.
     pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Desired, Failure> {
-        let answers = self.fetch(&plan.stores, &plan.reads, &plan.namespace, due).await;
+        let answers = self
+            .fetch(&plan.stores, &plan.reads, &plan.namespace, due)
+            .await;
         let data = shape::shape(plan, answers)?;
         let rendered = match template::job(plan, &data) {
             None => None,
@@ -137,15 +155,26 @@ impl Doors {
     ) -> Vec<Result<Part, Failure>> {
         let n = wanted.len();
         let identity = match store {
-            Some(store) => self.preparer.identity(store, Some(namespace), due, None).await,
-            None => Err(Failure::new(Stage::Fetch, Code::Internal, "a read names a store that its plan does not have")),
+            Some(store) => {
+                self.preparer
+                    .identity(store, Some(namespace), due, None)
+                    .await
+            }
+            None => Err(Failure::new(
+                Stage::Fetch,
+                Code::Internal,
+                "a read names a store that its plan does not have",
+            )),
         };
         let identity = match identity {
             Ok(Some(identity)) => identity,
             Ok(None) => return vec![Err(crate::session::given_up()); n],
             Err(failure) => return vec![Err(failure); n],
         };
-        let span = Span { due, deadline: Instant::now() + self.preparer.settings.wait_deadline };
+        let span = Span {
+            due,
+            deadline: Instant::now() + self.preparer.settings.wait_deadline,
+        };
         let reader: Arc<dyn Reader> = Arc::new(self.preparer.access(identity.clone()));
         identity.fetcher.fetch(&reader, wanted, span).await
     }
@@ -156,16 +185,28 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
         StoreKind::SecretStore => Some(store.id.namespace.as_str()),
         StoreKind::ClusterSecretStore => None,
     };
-    match preparer.identity(store, namespace, Instant::now(), None).await? {
+    match preparer
+        .identity(store, namespace, Instant::now(), None)
+        .await?
+    {
         None => Ok(Checked { referent: true }),
         Some(identity) => {
             let probed = preparer.access(identity).probe().await;
-            probed.map(|()| Checked { referent: false }).map_err(|failure| Failure { stage: Stage::Check, ..failure })
+            probed
+                .map(|()| Checked { referent: false })
+                .map_err(|failure| Failure {
+                    stage: Stage::Check,
+                    ..failure
+                })
         }
     }
 }
 
 fn wanted(read: &Read) -> (Object, Pick) {
-    let object = Object { key: read.key.clone(), version: read.version.clone(), metadata: read.metadata };
+    let object = Object {
+        key: read.key.clone(),
+        version: read.version.clone(),
+        metadata: read.metadata,
+    };
     (object, read.pick.clone())
 }

@@ -118,8 +118,18 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(bounds: Bounds, pending: Arc<dyn Pending>, counters: Arc<Counters>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), paused: watch::Sender::new(None), bounds, pending, counters })
+    pub(crate) fn new(
+        bounds: Bounds,
+        pending: Arc<dyn Pending>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            paused: watch::Sender::new(None),
+            bounds,
+            pending,
+            counters,
+        })
     }
 
     /// Reads parts of objects, in order.
@@ -140,7 +150,9 @@ impl Fetcher {
             self.plan_dispatch(&mut state, reader);
             waits
         };
-        let answers = waits.into_iter().map(|(phase, pick)| self.wait(phase, pick, span.deadline));
+        let answers = waits
+            .into_iter()
+            .map(|(phase, pick)| self.wait(phase, pick, span.deadline));
         futures::future::join_all(answers).await
     }
 
@@ -163,13 +175,25 @@ impl Fetcher {
     }
 
     /// Joins a kept outcome, a fetch under way or a queued request, or queues a new one.
-    fn enter(&self, state: &mut State, object: &Object, pick: &Pick, due: Instant) -> watch::Receiver<Phase> {
-        if let Some(fetched) = state.kept.get(object).and_then(|all| all.iter().find(|f| f.serves(pick, due))) {
+    fn enter(
+        &self,
+        state: &mut State,
+        object: &Object,
+        pick: &Pick,
+        due: Instant,
+    ) -> watch::Receiver<Phase> {
+        if let Some(fetched) = state
+            .kept
+            .get(object)
+            .and_then(|all| all.iter().find(|f| f.serves(pick, due)))
+        {
             Counters::add(&self.counters.coalesced, 1);
             return watch::Sender::new(Phase::Done(fetched.clone())).subscribe();
         }
         let flights = state.flights.get(object);
-        if let Some(flight) = flights.and_then(|all| all.iter().find(|f| f.began > due && f.picks.contains(pick))) {
+        if let Some(flight) =
+            flights.and_then(|all| all.iter().find(|f| f.began > due && f.picks.contains(pick)))
+        {
             Counters::add(&self.counters.coalesced, 1);
             return flight.phase.clone();
         }
@@ -183,11 +207,22 @@ impl Fetcher {
         let phase = watch::Sender::new(Phase::Queued);
         let wait = phase.subscribe();
         state.order.push_back(object.clone());
-        state.queued.insert(object.clone(), Queued { picks: vec![pick.clone()], phase });
+        state.queued.insert(
+            object.clone(),
+            Queued {
+                picks: vec![pick.clone()],
+                phase,
+            },
+        );
         wait
     }
 
-    async fn wait(&self, mut phase: watch::Receiver<Phase>, pick: Pick, deadline: Instant) -> Result<Part, Failure> {
+    async fn wait(
+        &self,
+        mut phase: watch::Receiver<Phase>,
+        pick: Pick,
+        deadline: Instant,
+    ) -> Result<Part, Failure> {
         let mut paused = self.paused.subscribe();
         loop {
             let now = phase.borrow_and_update().clone();
@@ -198,7 +233,9 @@ impl Fetcher {
             };
             let pause = *paused.borrow_and_update();
             if let Some(until) = pause.filter(|until| queued && *until > deadline) {
-                return Err(rate_limited(until.saturating_duration_since(Instant::now())));
+                return Err(rate_limited(
+                    until.saturating_duration_since(Instant::now()),
+                ));
             }
             tokio::select! {
                 changed = phase.changed() => {
@@ -214,11 +251,16 @@ impl Fetcher {
 
     /// Sees to it that what is queued will be asked: after the linger, or after the pause.
     fn plan_dispatch(self: &Arc<Self>, state: &mut State, reader: &Arc<dyn Reader>) {
-        if state.dispatch_planned || state.order.is_empty() || state.running >= self.bounds.in_flight {
+        if state.dispatch_planned
+            || state.order.is_empty()
+            || state.running >= self.bounds.in_flight
+        {
             return;
         }
         state.dispatch_planned = true;
-        let at = self.pause().unwrap_or_else(|| Instant::now() + self.bounds.linger);
+        let at = self
+            .pause()
+            .unwrap_or_else(|| Instant::now() + self.bounds.linger);
         let (fetcher, reader) = (self.clone(), reader.clone());
         tokio::spawn(async move {
             tokio::time::sleep_until(at).await;
@@ -246,20 +288,42 @@ impl Fetcher {
     }
 
     fn take_batch(&self, state: &mut State, began: Instant) -> Vec<Launched> {
-        let most = if self.bounds.batch_size == 0 { usize::MAX } else { self.bounds.batch_size };
+        let most = if self.bounds.batch_size == 0 {
+            usize::MAX
+        } else {
+            self.bounds.batch_size
+        };
         let mut batch = Vec::new();
         while batch.len() < most {
-            let Some(object) = state.order.pop_front() else { break };
-            let Some(Queued { picks, phase }) = state.queued.remove(&object) else { continue };
+            let Some(object) = state.order.pop_front() else {
+                break;
+            };
+            let Some(Queued { picks, phase }) = state.queued.remove(&object) else {
+                continue;
+            };
             if phase.receiver_count() == 0 {
                 continue;
             }
             let number = state.next_number;
             state.next_number += 1;
             phase.send_replace(Phase::Asked);
-            let flight = Flight { number, began, picks: picks.clone(), phase: phase.subscribe() };
-            state.flights.entry(object.clone()).or_default().push(flight);
-            batch.push(Launched { object, number, picks, phase });
+            let flight = Flight {
+                number,
+                began,
+                picks: picks.clone(),
+                phase: phase.subscribe(),
+            };
+            state
+                .flights
+                .entry(object.clone())
+                .or_default()
+                .push(flight);
+            batch.push(Launched {
+                object,
+                number,
+                picks,
+                phase,
+            });
         }
         batch
     }
@@ -278,7 +342,12 @@ impl Fetcher {
         self.dispatch(&reader);
     }
 
-    fn settle(self: &Arc<Self>, batch: Vec<Launched>, outcomes: Result<Vec<Outcome>, Failure>, began: Instant) {
+    fn settle(
+        self: &Arc<Self>,
+        batch: Vec<Launched>,
+        outcomes: Result<Vec<Outcome>, Failure>,
+        began: Instant,
+    ) {
         let answers = answers(batch.len(), outcomes);
         let failed = answers.iter().filter(|a| a.is_err()).count();
         Counters::add(&self.counters.failures, failed);
@@ -288,7 +357,11 @@ impl Fetcher {
         state.running -= 1;
         for (launched, answer) in batch.into_iter().zip(answers) {
             state.land(&launched);
-            let fetched = Arc::new(Fetched { began, picks: launched.picks, answer });
+            let fetched = Arc::new(Fetched {
+                began,
+                picks: launched.picks,
+                answer,
+            });
             if keep {
                 state.keep(launched.object, fetched.clone());
             }
@@ -306,7 +379,8 @@ impl Fetcher {
             .max();
         if let Some(pause) = pause {
             let until = Instant::now() + pause;
-            self.paused.send_modify(|old| *old = (*old).max(Some(until)));
+            self.paused
+                .send_modify(|old| *old = (*old).max(Some(until)));
         }
     }
 
@@ -324,7 +398,9 @@ impl Fetcher {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(SWEEP).await;
-                let Some(fetcher) = fetcher.upgrade() else { return };
+                let Some(fetcher) = fetcher.upgrade() else {
+                    return;
+                };
                 let oldest_due = fetcher.pending.oldest_due();
                 let mut state = fetcher.lock();
                 state.sweep(oldest_due);
@@ -356,7 +432,9 @@ impl State {
         let all = self.kept.entry(object).or_default();
         let before: usize = all.iter().map(|f| f.size()).sum();
         // A newer outcome with the same picks serves whomever the older one would.
-        all.retain(|old| old.began > fetched.began || old.picks.iter().any(|pick| !fetched.picks.contains(pick)));
+        all.retain(|old| {
+            old.began > fetched.began || old.picks.iter().any(|pick| !fetched.picks.contains(pick))
+        });
         all.push(fetched);
         let after: usize = all.iter().map(|f| f.size()).sum();
         self.kept_bytes = self.kept_bytes + after - before;
@@ -368,7 +446,9 @@ impl State {
 
     fn sweep(&mut self, oldest_due: Option<Instant>) {
         if !self.kept.is_empty() {
-            self.retain(|f| oldest_due.is_some_and(|due| due < f.began) && f.began.elapsed() < KEEP_FOR);
+            self.retain(|f| {
+                oldest_due.is_some_and(|due| due < f.began) && f.began.elapsed() < KEEP_FOR
+            });
         }
     }
 
@@ -388,7 +468,11 @@ impl Fetched {
 
     fn part(&self, pick: &Pick) -> Result<Part, Failure> {
         let parts = self.answer.as_ref().map_err(Clone::clone)?;
-        let part = self.picks.iter().position(|p| p == pick).and_then(|at| parts.get(at));
+        let part = self
+            .picks
+            .iter()
+            .position(|p| p == pick)
+            .and_then(|at| parts.get(at));
         match part {
             Some(Part::Failed(failure)) => Err(failure.clone()),
             Some(part) => Ok(part.clone()),
@@ -417,13 +501,19 @@ impl Launched {
 fn size(part: &Part) -> usize {
     match part {
         Part::Value(value) => value.len(),
-        Part::Members(members) => members.iter().map(|(name, value)| name.len() + value.len()).sum(),
+        Part::Members(members) => members
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum(),
         Part::Failed(_) => 0,
     }
 }
 
 /// One answer a request, also where the whole call failed.
-fn answers(requests: usize, outcomes: Result<Vec<Outcome>, Failure>) -> Vec<Result<Vec<Part>, Failure>> {
+fn answers(
+    requests: usize,
+    outcomes: Result<Vec<Outcome>, Failure>,
+) -> Vec<Result<Vec<Part>, Failure>> {
     match outcomes {
         Err(failure) => vec![Err(failure); requests],
         Ok(outcomes) => {
@@ -446,13 +536,21 @@ fn answers(requests: usize, outcomes: Result<Vec<Outcome>, Failure>) -> Vec<Resu
 }
 
 fn given_up() -> Failure {
-    Failure::new(Stage::Fetch, Code::Internal, "a read ended without an answer; it will be tried again")
+    Failure::new(
+        Stage::Fetch,
+        Code::Internal,
+        "a read ended without an answer; it will be tried again",
+    )
 }
 
 fn rate_limited(wait: Duration) -> Failure {
     let seconds = wait.as_secs().max(1);
-    Failure::new(Stage::Fetch, Code::RateLimited, format!("the backend asked to be left alone for another {seconds} s"))
-        .with_retry_after(Some(wait))
+    Failure::new(
+        Stage::Fetch,
+        Code::RateLimited,
+        format!("the backend asked to be left alone for another {seconds} s"),
+    )
+    .with_retry_after(Some(wait))
 }
 
 fn too_late(queued: bool) -> Failure {

@@ -77,7 +77,10 @@ impl Identity {
     }
 
     pub(crate) fn grants(&self) -> Arc<Grants> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.grants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn set_grants(&self, grants: Grants) {
@@ -93,7 +96,11 @@ impl Identity {
                 credential.value = value;
             }
         }
-        self.set_grants(Grants { credentials, egress: old.egress.clone(), tokens_at: now });
+        self.set_grants(Grants {
+            credentials,
+            egress: old.egress.clone(),
+            tokens_at: now,
+        });
     }
 
     /// A call as this identity, without credentials and session.
@@ -116,8 +123,14 @@ impl Identity {
     pub(crate) fn token_life(&self) -> Option<Duration> {
         // The API server's own shortest life, where nobody asked for another.
         const LIFE: u32 = 600;
-        let lives = self.needed.iter().filter(|n| n.is_token()).map(|n| n.reference.expires_in_s.unwrap_or(LIFE));
-        lives.min().map(|seconds| Duration::from_secs(seconds.into()))
+        let lives = self
+            .needed
+            .iter()
+            .filter(|n| n.is_token())
+            .map(|n| n.reference.expires_in_s.unwrap_or(LIFE));
+        lives
+            .min()
+            .map(|seconds| Duration::from_secs(seconds.into()))
     }
 }
 
@@ -128,7 +141,12 @@ impl Namer {
     pub(crate) fn new() -> Result<Self, Failure> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *key).map_err(|error| {
-            Failure::new(Stage::Login, Code::Internal, "the system gave no random bytes").with_detail(error.to_string())
+            Failure::new(
+                Stage::Login,
+                Code::Internal,
+                "the system gave no random bytes",
+            )
+            .with_detail(error.to_string())
         })?;
         Ok(Self(key))
     }
@@ -141,8 +159,13 @@ impl Namer {
         resolved: &[(Needed, Resolved)],
         asking: Option<&str>,
     ) -> Result<IdentityId, Failure> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0)
-            .map_err(|_| Failure::new(Stage::Login, Code::Internal, "the key of identities has a wrong length"))?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).map_err(|_| {
+            Failure::new(
+                Stage::Login,
+                Code::Internal,
+                "the key of identities has a wrong length",
+            )
+        })?;
         let mut field = |bytes: &[u8]| {
             mac.update(&(bytes.len() as u64).to_be_bytes());
             mac.update(bytes);
@@ -151,7 +174,11 @@ impl Namer {
         field(store.provider_key.as_bytes());
         field(store.config.as_bytes());
         field(plugin.digest.as_str().as_bytes());
-        field(if asking.is_some() { b"asking" } else { b"anybody" });
+        field(if asking.is_some() {
+            b"asking"
+        } else {
+            b"anybody"
+        });
         field(asking.unwrap_or_default().as_bytes());
         for (needed, resolved) in resolved {
             field(needed.reference.pointer.as_bytes());

@@ -35,15 +35,23 @@ pub(crate) fn egress(
 
 /// The directories that a plugin may read.
 pub(crate) fn directories(plugin: &Descriptor, settings: &Settings) -> BTreeMap<String, PathBuf> {
-    if asks(plugin, "files") { settings.directories.clone() } else { BTreeMap::new() }
+    if asks(plugin, "files") {
+        settings.directories.clone()
+    } else {
+        BTreeMap::new()
+    }
 }
 
 /// Pointers of client certificates and keys: the broker presents them, so no guest has to see them.
 pub(crate) fn presented_by_us(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
-    endpoints.iter().flat_map(|e| [&e.client_certificate, &e.client_key]).flatten().filter_map(|material| match material {
-        Material::Pointer(pointer) => Some(pointer.as_str()),
-        Material::Pem(_) => None,
-    })
+    endpoints
+        .iter()
+        .flat_map(|e| [&e.client_certificate, &e.client_key])
+        .flatten()
+        .filter_map(|material| match material {
+            Material::Pointer(pointer) => Some(pointer.as_str()),
+            Material::Pem(_) => None,
+        })
 }
 
 fn asks(plugin: &Descriptor, kind: &str) -> bool {
@@ -58,33 +66,67 @@ fn allowed(
 ) -> Result<AllowedEndpoint, Failure> {
     // The text of the endpoint is not shown: what cannot be read as an origin may hide a password in its user part.
     let origin = Origin::parse(&endpoint.origin).map_err(|error| {
-        Failure::new(Stage::Check, Code::InvalidConfig, format!("{}: an address in {} cannot be used: {error}", store.id, store.config_path()))
+        Failure::new(
+            Stage::Check,
+            Code::InvalidConfig,
+            format!(
+                "{}: an address in {} cannot be used: {error}",
+                store.id,
+                store.config_path()
+            ),
+        )
     })?;
-    let asked = plugin.asks.iter().any(|ask| ask.kind == "host" && matches(&ask.what, &origin));
+    let asked = plugin
+        .asks
+        .iter()
+        .any(|ask| ask.kind == "host" && matches(&ask.what, &origin));
     if !asked {
         return Err(Failure::new(
             Stage::Check,
             Code::EgressDenied,
-            format!("{} names {origin}, which the plugin \"{}\" does not ask to reach; use an address that it serves", store.id, plugin.name),
+            format!(
+                "{} names {origin}, which the plugin \"{}\" does not ask to reach; use an address that it serves",
+                store.id, plugin.name
+            ),
         ));
     }
-    let material = |field: &Option<Material>| field.as_ref().map(|m| pem(store, plugin, m, resolved)).transpose();
-    let client_pem = match (material(&endpoint.client_certificate)?, material(&endpoint.client_key)?) {
+    let material = |field: &Option<Material>| {
+        field
+            .as_ref()
+            .map(|m| pem(store, plugin, m, resolved))
+            .transpose()
+    };
+    let client_pem = match (
+        material(&endpoint.client_certificate)?,
+        material(&endpoint.client_key)?,
+    ) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
             return Err(Failure::new(
                 Stage::Check,
                 Code::InvalidConfig,
-                format!("{}: a client certificate needs its key, and a key its certificate; give both for {origin}", store.id),
+                format!(
+                    "{}: a client certificate needs its key, and a key its certificate; give both for {origin}",
+                    store.id
+                ),
             ));
         }
     };
-    let tls = TlsSettings { ca_pem: material(&endpoint.ca)?, client_pem, server_name: endpoint.server_name.clone() };
+    let tls = TlsSettings {
+        ca_pem: material(&endpoint.ca)?,
+        client_pem,
+        server_name: endpoint.server_name.clone(),
+    };
     Ok(AllowedEndpoint { origin, tls })
 }
 
-fn pem(store: &Store, plugin: &Descriptor, material: &Material, resolved: &[Credential]) -> Result<SecretValue, Failure> {
+fn pem(
+    store: &Store,
+    plugin: &Descriptor,
+    material: &Material,
+    resolved: &[Credential],
+) -> Result<SecretValue, Failure> {
     match material {
         Material::Pem(pem) => Ok(pem.clone()),
         Material::Pointer(pointer) => {
@@ -108,13 +150,20 @@ fn matches(pattern: &str, origin: &Origin) -> bool {
     let host = host.to_ascii_lowercase();
     match host.strip_prefix('*') {
         Some("") => true,
-        Some(suffix) => suffix.starts_with('.') && origin.host.len() > suffix.len() && origin.host.ends_with(suffix),
+        Some(suffix) => {
+            suffix.starts_with('.')
+                && origin.host.len() > suffix.len()
+                && origin.host.ends_with(suffix)
+        }
         None => !host.is_empty() && host == origin.host,
     }
 }
 
 fn split(pattern: &str) -> (&str, Option<&str>) {
-    if let Some((host, after)) = pattern.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    if let Some((host, after)) = pattern
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         return (host, after.strip_prefix(':'));
     }
     match pattern.split_once(':') {
@@ -147,7 +196,11 @@ mod tests {
             ("", "https://a", false),
         ];
         for (pattern, origin, open) in table {
-            assert_eq!(matches(pattern, &Origin::parse(origin).unwrap()), open, "{pattern} {origin}");
+            assert_eq!(
+                matches(pattern, &Origin::parse(origin).unwrap()),
+                open,
+                "{pattern} {origin}"
+            );
         }
     }
 }

@@ -102,7 +102,10 @@ impl Room {
     fn leave(&self) -> Vec<Arc<Identity>> {
         // First the flag: whoever prepares an identity stores it before looking at the flag, so one of the two sees it.
         self.gone.store(true, Ordering::SeqCst);
-        let identities: Vec<_> = lock(&self.slots).drain().filter_map(|(_, slot)| lock(&slot.current).take()).collect();
+        let identities: Vec<_> = lock(&self.slots)
+            .drain()
+            .filter_map(|(_, slot)| lock(&slot.current).take())
+            .collect();
         for identity in &identities {
             identity.gone.store(true, Ordering::SeqCst);
         }
@@ -156,13 +159,19 @@ impl Preparer {
         let examined = self.examined(&room, due).await?;
         // The second round is for a plugin that says only with credentials at hand that the namespace matters.
         for _ in 0..2 {
-            let asking = match (room.per_namespace.load(Ordering::SeqCst) || examined.referent, namespace) {
+            let asking = match (
+                room.per_namespace.load(Ordering::SeqCst) || examined.referent,
+                namespace,
+            ) {
                 (false, _) => None,
                 (true, Some(namespace)) => Some(namespace.to_owned()),
                 (true, None) => return Ok(None),
             };
             let slot = self.slot(&room, asking.clone());
-            match self.in_slot(&room, &slot, (&examined, asking), (due, checked_since)).await {
+            match self
+                .in_slot(&room, &slot, (&examined, asking), (due, checked_since))
+                .await
+            {
                 Ok(identity) => return Ok(Some(identity)),
                 Err(Stop::PerNamespace) => {}
                 Err(Stop::Failed(failure)) => return Err(failure),
@@ -171,7 +180,10 @@ impl Preparer {
         Err(Failure::new(
             Stage::Check,
             Code::ContractBroken,
-            format!("the plugin that serves \"{}\" does not say twice the same of whether namespaces matter", store.provider_key),
+            format!(
+                "the plugin that serves \"{}\" does not say twice the same of whether namespaces matter",
+                store.provider_key
+            ),
         ))
     }
 
@@ -183,7 +195,10 @@ impl Preparer {
 
     /// Gives up everything.
     pub(crate) async fn shutdown(self: &Arc<Self>) {
-        let rooms = std::mem::take(&mut *lock(&self.rooms)).into_values().flatten().collect();
+        let rooms = std::mem::take(&mut *lock(&self.rooms))
+            .into_values()
+            .flatten()
+            .collect();
         self.leave(rooms).await;
         let mut closing = std::mem::take(&mut *lock(&self.closing));
         let all = async { while closing.join_next().await.is_some() {} };
@@ -223,11 +238,18 @@ impl Preparer {
     }
 
     pub(crate) fn access(self: &Arc<Self>, identity: Arc<Identity>) -> Access {
-        Access { preparer: self.clone(), identity }
+        Access {
+            preparer: self.clone(),
+            identity,
+        }
     }
 
     /// The room of this edition. A sync that still runs with an older edition than the newest is told to come again.
-    fn room(self: &Arc<Self>, store: &Arc<Store>, plugin: Arc<Revision>) -> Result<Arc<Room>, Failure> {
+    fn room(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        plugin: Arc<Revision>,
+    ) -> Result<Arc<Room>, Failure> {
         let edition = Edition {
             generation: store.generation,
             provider_key: store.provider_key.clone(),
@@ -239,11 +261,16 @@ impl Preparer {
         if let Some(room) = rooms.iter().find(|room| room.edition == edition) {
             return Ok(room.clone());
         }
-        if rooms.iter().any(|room| room.edition.generation > edition.generation) {
+        if rooms
+            .iter()
+            .any(|room| room.edition.generation > edition.generation)
+        {
             return Err(session::given_up());
         }
         for room in rooms.drain(..) {
-            room.leave().into_iter().for_each(|identity| self.retire(identity, true));
+            room.leave()
+                .into_iter()
+                .for_each(|identity| self.retire(identity, true));
         }
         let room = Arc::new(Room {
             edition,
@@ -272,8 +299,15 @@ impl Preparer {
             }
             keep
         });
-        let entry = Entry { identity: Attempt::None, objects: BTreeMap::new() };
-        let slot = Arc::new(Slot { entry: tokio::sync::Mutex::new(entry), current: Mutex::default(), used: Mutex::new(now) });
+        let entry = Entry {
+            identity: Attempt::None,
+            objects: BTreeMap::new(),
+        };
+        let slot = Arc::new(Slot {
+            entry: tokio::sync::Mutex::new(entry),
+            current: Mutex::default(),
+            used: Mutex::new(now),
+        });
         slots.insert(asking, slot.clone());
         slot
     }
@@ -286,9 +320,13 @@ impl Preparer {
             Attempt::Failed(..) | Attempt::None => {}
         }
         let began = Instant::now();
-        let result = self.examine_first(&room.store, &room.plugin).await.map(Arc::new);
+        let result = self
+            .examine_first(&room.store, &room.plugin)
+            .await
+            .map(Arc::new);
         if let Ok(examined) = &result {
-            room.per_namespace.store(examined.needs.per_namespace, Ordering::SeqCst);
+            room.per_namespace
+                .store(examined.needs.per_namespace, Ordering::SeqCst);
         }
         *attempt = match &result {
             Ok(examined) => Attempt::Done(examined.clone()),
@@ -300,14 +338,27 @@ impl Preparer {
     async fn examine_first(&self, store: &Store, plugin: &Revision) -> Result<Examined, Failure> {
         let schema = &plugin.descriptor.config_schema;
         store.check_schema(schema)?;
-        let needs = self.host.examine(&plugin.digest, &store.config, &[]).await?.map_err(|p| problems(store, &p))?;
+        let needs = self
+            .host
+            .examine(&plugin.digest, &store.config, &[])
+            .await?
+            .map_err(|p| problems(store, &p))?;
         let needed = needs
             .references
             .iter()
-            .map(|r| Ok(Needed { reference: r.clone(), located: reference::locate(store, schema, &r.pointer)? }))
+            .map(|r| {
+                Ok(Needed {
+                    reference: r.clone(),
+                    located: reference::locate(store, schema, &r.pointer)?,
+                })
+            })
             .collect::<Result<Vec<_>, Failure>>()?;
         let referent = needed.iter().any(|n| n.located.namespace.is_none());
-        Ok(Examined { needs, needed, referent })
+        Ok(Examined {
+            needs,
+            needed,
+            referent,
+        })
     }
 
     async fn in_slot(
@@ -339,7 +390,9 @@ impl Preparer {
             Err(Stop::Failed(failure)) => Attempt::Failed(began, failure.clone()),
         };
         *lock(&slot.current) = result.as_ref().ok().map(|(identity, _)| identity.clone());
-        if let Some(old) = old.filter(|old| !result.as_ref().is_ok_and(|(new, _)| Arc::ptr_eq(new, old))) {
+        if let Some(old) =
+            old.filter(|old| !result.as_ref().is_ok_and(|(new, _)| Arc::ptr_eq(new, old)))
+        {
             let missing = matches!(&result, Err(Stop::Failed(failure)) if failure.code == Code::CredentialMissing);
             self.retire(old, !missing);
         }
@@ -360,9 +413,13 @@ impl Preparer {
         identity: &Identity,
         checked_since: Option<Instant>,
     ) -> Result<bool, Failure> {
-        let interval = identity.store.refresh_interval.unwrap_or(self.settings.store_interval);
+        let interval = identity
+            .store
+            .refresh_interval
+            .unwrap_or(self.settings.store_interval);
         for (object, seen) in &mut entry.objects {
-            let late = seen.checked.elapsed() >= interval || checked_since.is_some_and(|since| seen.checked <= since);
+            let late = seen.checked.elapsed() >= interval
+                || checked_since.is_some_and(|since| seen.checked <= since);
             if !late {
                 continue;
             }
@@ -383,7 +440,9 @@ impl Preparer {
 
     /// Without a session, the token of a service account is itself what ages.
     async fn age_tokens(&self, identity: &Identity) -> Result<(), Failure> {
-        let Some(life) = identity.token_life().filter(|_| !identity.plugin.has_login) else { return Ok(()) };
+        let Some(life) = identity.token_life().filter(|_| !identity.plugin.has_login) else {
+            return Ok(());
+        };
         if identity.grants().tokens_at.elapsed() < life * 2 / 3 {
             return Ok(());
         }
@@ -395,7 +454,9 @@ impl Preparer {
         let now = Instant::now();
         let mut tokens = Vec::new();
         for needed in identity.needed.iter().filter(|n| n.is_token()) {
-            let resolved = credentials::resolve(&*self.credentials, needed, identity.asking.as_deref()).await?;
+            let resolved =
+                credentials::resolve(&*self.credentials, needed, identity.asking.as_deref())
+                    .await?;
             tokens.push((needed.reference.pointer.clone(), resolved.value));
         }
         identity.set_tokens(tokens, now);
@@ -411,21 +472,46 @@ impl Preparer {
         old: Option<&Arc<Identity>>,
     ) -> Result<(Arc<Identity>, BTreeMap<ObjectName, Seen>), Stop> {
         let now = Instant::now();
-        let resolved = self.resolve_all(&examined.needed, asking.as_deref()).await?;
+        let resolved = self
+            .resolve_all(&examined.needed, asking.as_deref())
+            .await?;
         let objects = resolved
             .iter()
-            .map(|(_, r)| (r.object.clone(), Seen { version: r.version.clone(), checked: now }))
+            .map(|(_, r)| {
+                (
+                    r.object.clone(),
+                    Seen {
+                        version: r.version.clone(),
+                        checked: now,
+                    },
+                )
+            })
             .collect();
-        let all: Vec<Credential> = resolved.iter().map(|(needed, r)| credential(needed, r)).collect();
+        let all: Vec<Credential> = resolved
+            .iter()
+            .map(|(needed, r)| credential(needed, r))
+            .collect();
         let needs = self.examine_with(room, examined, &all).await?;
         if needs.per_namespace && !room.per_namespace.swap(true, Ordering::SeqCst) {
             return Err(Stop::PerNamespace);
         }
         let told = needs.per_namespace || examined.needs.per_namespace;
         let plugin = &room.plugin;
-        let egress = policy::egress(&room.store, &plugin.descriptor, &needs.endpoints, &all, &self.settings)?;
-        let grants = Grants { credentials: for_guests(&all, &needs), egress: Arc::new(egress), tokens_at: now };
-        let id = self.namer.name(&room.store, plugin, &resolved, asking.as_deref())?;
+        let egress = policy::egress(
+            &room.store,
+            &plugin.descriptor,
+            &needs.endpoints,
+            &all,
+            &self.settings,
+        )?;
+        let grants = Grants {
+            credentials: for_guests(&all, &needs),
+            egress: Arc::new(egress),
+            tokens_at: now,
+        };
+        let id = self
+            .namer
+            .name(&room.store, plugin, &resolved, asking.as_deref())?;
         if let Some(old) = old.filter(|old| old.id == id) {
             old.set_grants(grants);
             return Ok((old.clone(), objects));
@@ -453,7 +539,11 @@ impl Preparer {
         Identity::new(parts, Keeper::new(self.counters.clone()), fetcher)
     }
 
-    async fn resolve_all(&self, needed: &[Needed], asking: Option<&str>) -> Result<Vec<(Needed, Resolved)>, Failure> {
+    async fn resolve_all(
+        &self,
+        needed: &[Needed],
+        asking: Option<&str>,
+    ) -> Result<Vec<(Needed, Resolved)>, Failure> {
         let all = needed.iter().map(|needed| async move {
             let resolved = credentials::resolve(&*self.credentials, needed, asking).await?;
             Ok((needed.clone(), resolved))
@@ -461,12 +551,20 @@ impl Preparer {
         futures::future::try_join_all(all).await
     }
 
-    async fn examine_with(&self, room: &Room, examined: &Examined, all: &[Credential]) -> Result<Needs, Failure> {
+    async fn examine_with(
+        &self,
+        room: &Room,
+        examined: &Examined,
+        all: &[Credential],
+    ) -> Result<Needs, Failure> {
         if all.is_empty() {
             return Ok(examined.needs.clone());
         }
         let shown = for_guests(all, &examined.needs);
-        let answer = self.host.examine(&room.plugin.digest, &room.store.config, &shown).await?;
+        let answer = self
+            .host
+            .examine(&room.plugin.digest, &room.store.config, &shown)
+            .await?;
         answer.map_err(|p| problems(&room.store, &p))
     }
 }
@@ -487,13 +585,24 @@ fn credential(needed: &Needed, resolved: &Resolved) -> Credential {
 /// Client certificates that the broker presents never enter a guest.
 fn for_guests(all: &[Credential], needs: &Needs) -> Vec<Credential> {
     let presented: Vec<&str> = policy::presented_by_us(&needs.endpoints).collect();
-    all.iter().filter(|c| !presented.contains(&c.pointer.as_str())).cloned().collect()
+    all.iter()
+        .filter(|c| !presented.contains(&c.pointer.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn problems(store: &Store, problems: &[Problem]) -> Failure {
     let path = store.config_path();
-    let text: Vec<String> = problems.iter().take(3).map(|p| format!("{path}{}: {}", p.pointer, p.message)).collect();
-    Failure::new(Stage::Check, Code::InvalidConfig, format!("{}: {}", store.id, text.join("; ")))
+    let text: Vec<String> = problems
+        .iter()
+        .take(3)
+        .map(|p| format!("{path}{}: {}", p.pointer, p.message))
+        .collect();
+    Failure::new(
+        Stage::Check,
+        Code::InvalidConfig,
+        format!("{}: {}", store.id, text.join("; ")),
+    )
 }
 
 fn missing(store: &Store, object: &ObjectName) -> Failure {
@@ -504,6 +613,8 @@ fn missing(store: &Store, object: &ObjectName) -> Failure {
     Failure::new(
         Stage::Login,
         Code::CredentialMissing,
-        format!("the {object} that the {whose} takes its credential from is gone; create it again, or change the store"),
+        format!(
+            "the {object} that the {whose} takes its credential from is gone; create it again, or change the store"
+        ),
     )
 }

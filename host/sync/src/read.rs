@@ -39,10 +39,12 @@ impl Access {
         let began = Instant::now();
         let (access, token) = self.living().await?;
         match access.probe_once(token.as_ref()).await {
-            Err(failure) if failure.code == Code::Unauthenticated => match access.again(token.as_ref(), began).await? {
-                Some((next, token)) => next.probe_once(token.as_ref()).await,
-                None => Err(failure),
-            },
+            Err(failure) if failure.code == Code::Unauthenticated => {
+                match access.again(token.as_ref(), began).await? {
+                    Some((next, token)) => next.probe_once(token.as_ref()).await,
+                    None => Err(failure),
+                }
+            }
             other => other,
         }
     }
@@ -64,7 +66,11 @@ impl Access {
         result
     }
 
-    async fn read_once(&self, token: Option<&Token>, requests: &[Request]) -> Result<Vec<Outcome>, Failure> {
+    async fn read_once(
+        &self,
+        token: Option<&Token>,
+        requests: &[Request],
+    ) -> Result<Vec<Outcome>, Failure> {
         let deadline = self.preparer.settings.call_deadline;
         let mut call = self.identity.call(deadline);
         match token {
@@ -84,7 +90,12 @@ impl Access {
             return Ok((self.clone(), Some(token)));
         }
         let next = self.successor(None).await?;
-        let token = next.identity.keeper.current(&next).await?.ok_or_else(session::given_up)?;
+        let token = next
+            .identity
+            .keeper
+            .current(&next)
+            .await?
+            .ok_or_else(session::given_up)?;
         Ok((next, Some(token)))
     }
 
@@ -94,29 +105,48 @@ impl Access {
             return Err(session::given_up());
         }
         let now = Instant::now();
-        let next = self.preparer.identity(store, asking.as_deref(), now, checked_since).await?;
+        let next = self
+            .preparer
+            .identity(store, asking.as_deref(), now, checked_since)
+            .await?;
         Ok(self.preparer.access(next.ok_or_else(session::given_up)?))
     }
 
     /// After a refusal: as whom and with which session to ask once more; none where that is of no use.
-    async fn again(&self, token: Option<&Token>, began: Instant) -> Result<Option<(Self, Option<Token>)>, Failure> {
+    async fn again(
+        &self,
+        token: Option<&Token>,
+        began: Instant,
+    ) -> Result<Option<(Self, Option<Token>)>, Failure> {
         let quiet = self.identity.keeper.is_quiet().await;
-        let since = if quiet { began.checked_sub(QUIET_CHECK).unwrap_or(began) } else { began };
+        let since = if quiet {
+            began.checked_sub(QUIET_CHECK).unwrap_or(began)
+        } else {
+            began
+        };
         let next = self.successor(Some(since)).await?;
         let changed = !Arc::ptr_eq(&next.identity, &self.identity);
         match token {
             _ if changed => next.living().await.map(Some),
             Some(token) => {
-                let token = self.identity.keeper.after_refusal(self, token.epoch).await?;
+                let token = self
+                    .identity
+                    .keeper
+                    .after_refusal(self, token.epoch)
+                    .await?;
                 Ok(token.map(|token| (self.clone(), Some(token))))
             }
-            None => Ok(self.renew_tokens(FRESH_TOKEN).await?.then(|| (self.clone(), None))),
+            None => Ok(self
+                .renew_tokens(FRESH_TOKEN)
+                .await?
+                .then(|| (self.clone(), None))),
         }
     }
 
     /// Requests service account tokens anew that are older than this; whether it did.
     async fn renew_tokens(&self, age: Duration) -> Result<bool, Failure> {
-        if self.identity.token_life().is_none() || self.identity.grants().tokens_at.elapsed() < age {
+        if self.identity.token_life().is_none() || self.identity.grants().tokens_at.elapsed() < age
+        {
             return Ok(false);
         }
         self.preparer.refresh_tokens(&self.identity).await?;
@@ -127,20 +157,31 @@ impl Access {
         let began = Instant::now();
         let (access, token) = self.living().await?;
         let mut outcomes = match access.read_once(token.as_ref(), requests).await {
-            Err(failure) if failure.code == Code::Unauthenticated => all_failed(requests.len(), &failure),
+            Err(failure) if failure.code == Code::Unauthenticated => {
+                all_failed(requests.len(), &failure)
+            }
             other => other?,
         };
-        let refused: Vec<usize> = (0..outcomes.len()).filter(|at| is_refused(&outcomes[*at])).collect();
+        let refused: Vec<usize> = (0..outcomes.len())
+            .filter(|at| is_refused(&outcomes[*at]))
+            .collect();
         if refused.is_empty() {
             return Ok(outcomes);
         }
         let (second, use_session) = match access.again(token.as_ref(), began).await {
             Err(failure) => (all_failed(refused.len(), &failure), false),
-            Ok(None) => (refused.iter().map(|at| outcomes[*at].clone()).collect(), token.is_some()),
+            Ok(None) => (
+                refused.iter().map(|at| outcomes[*at].clone()).collect(),
+                token.is_some(),
+            ),
             Ok(Some((next, token))) => {
-                let repeated: Vec<Request> = refused.iter().map(|at| requests[*at].clone()).collect();
+                let repeated: Vec<Request> =
+                    refused.iter().map(|at| requests[*at].clone()).collect();
                 let second = next.read_once(token.as_ref(), &repeated).await;
-                (second.unwrap_or_else(|failure| all_failed(refused.len(), &failure)), token.is_some())
+                (
+                    second.unwrap_or_else(|failure| all_failed(refused.len(), &failure)),
+                    token.is_some(),
+                )
             }
         };
         for (at, mut outcome) in refused.into_iter().zip(second) {
@@ -162,12 +203,15 @@ impl Reader for Access {
 impl Opener for Access {
     fn login(&self, again: bool) -> Answering<'_, Session> {
         Box::pin(async move {
-            self.renew_tokens(if again { Duration::ZERO } else { FRESH_TOKEN }).await?;
+            self.renew_tokens(if again { Duration::ZERO } else { FRESH_TOKEN })
+                .await?;
             let deadline = self.preparer.settings.call_deadline;
             let mut call = self.identity.call(deadline);
             call.credentials = self.identity.grants().credentials.clone();
             let session = bounded(deadline, self.preparer.host.login(&call)).await;
-            session.map_err(|failure| failure.context(format!("logging in with {}", self.identity.store.id)))
+            session.map_err(|failure| {
+                failure.context(format!("logging in with {}", self.identity.store.id))
+            })
         })
     }
 
@@ -187,7 +231,10 @@ impl Opener for Access {
         let host = self.preparer.host.clone();
         async move {
             // Best effort: the session ends by itself, and there is nobody who could do better.
-            if !matches!(tokio::time::timeout(deadline, host.close(&call)).await, Ok(Ok(()))) {
+            if !matches!(
+                tokio::time::timeout(deadline, host.close(&call)).await,
+                Ok(Ok(()))
+            ) {
                 tracing::debug!("a session could not be closed at the backend; it ends by itself");
             }
         }
@@ -195,21 +242,38 @@ impl Opener for Access {
     }
 }
 
-async fn bounded<T>(deadline: Duration, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(deadline + GRACE, call).await.unwrap_or_else(|_| {
-        Err(Failure::new(Stage::Fetch, Code::Timeout, format!("the plugin did not answer within {} s", deadline.as_secs())))
-    })
+async fn bounded<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(deadline + GRACE, call)
+        .await
+        .unwrap_or_else(|_| {
+            Err(Failure::new(
+                Stage::Fetch,
+                Code::Timeout,
+                format!("the plugin did not answer within {} s", deadline.as_secs()),
+            ))
+        })
 }
 
 fn all_failed(n: usize, failure: &Failure) -> Vec<Outcome> {
-    vec![Outcome { answer: Answer::Failed(failure.clone()), tag: None }; n]
+    vec![
+        Outcome {
+            answer: Answer::Failed(failure.clone()),
+            tag: None
+        };
+        n
+    ]
 }
 
 fn is_refused(outcome: &Outcome) -> bool {
     let refused = |failure: &Failure| failure.code == Code::Unauthenticated;
     match &outcome.answer {
         Answer::Failed(failure) => refused(failure),
-        Answer::Parts(parts) => parts.iter().any(|part| matches!(part, Part::Failed(failure) if refused(failure))),
+        Answer::Parts(parts) => parts
+            .iter()
+            .any(|part| matches!(part, Part::Failed(failure) if refused(failure))),
         Answer::Unchanged => false,
     }
 }

@@ -62,7 +62,10 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        Self { state: Mutex::default(), counters }
+        Self {
+            state: Mutex::default(),
+            counters,
+        }
     }
 
     /// The session as it should be used now; none if the identity has been given up.
@@ -86,7 +89,11 @@ impl Keeper {
     }
 
     /// After the backend refused the session of this epoch: a newer one, or none where asking again is of no use.
-    pub(crate) async fn after_refusal(&self, opener: &dyn Opener, epoch: u64) -> Result<Option<Token>, Failure> {
+    pub(crate) async fn after_refusal(
+        &self,
+        opener: &dyn Opener,
+        epoch: u64,
+    ) -> Result<Option<Token>, Failure> {
         let mut state = self.state.lock().await;
         if state.closed {
             return Ok(None);
@@ -112,7 +119,13 @@ impl Keeper {
     /// Whether a refusal would open no session now.
     pub(crate) async fn is_quiet(&self) -> bool {
         let now = Instant::now();
-        self.state.lock().await.open.as_ref().and_then(|open| open.quiet_until).is_some_and(|until| now < until)
+        self.state
+            .lock()
+            .await
+            .open
+            .as_ref()
+            .and_then(|open| open.quiet_until)
+            .is_some_and(|until| now < until)
     }
 
     /// Ends the session for good; later calls of [`Keeper::current`] answer none.
@@ -164,7 +177,10 @@ impl Keeper {
                 Counters::add(&self.counters.logins, 1);
                 state.failed = None;
                 let now = Instant::now();
-                let old = state.open.take().filter(|open| open.ends_at.is_none_or(|end| now < end));
+                let old = state
+                    .open
+                    .take()
+                    .filter(|open| open.ends_at.is_none_or(|end| now < end));
                 let token = accept(state, session);
                 if let Some(old) = old {
                     // Whoever still uses it is refused and goes on with the new one.
@@ -174,7 +190,10 @@ impl Keeper {
             }
             Err(failure) => {
                 Counters::add(&self.counters.failures, 1);
-                let failure = Failure { stage: Stage::Login, ..failure };
+                let failure = Failure {
+                    stage: Stage::Login,
+                    ..failure
+                };
                 state.failed = Some((Instant::now(), failure.clone()));
                 Err(failure)
             }
@@ -185,7 +204,10 @@ impl Keeper {
 fn accept(state: &mut State, session: Session) -> Token {
     let now = Instant::now();
     state.epoch += 1;
-    let token = Token { value: session.token, epoch: state.epoch };
+    let token = Token {
+        value: session.token,
+        epoch: state.epoch,
+    };
     state.open = Some(Open {
         token: token.clone(),
         renew_at: session.expires_in.map(|life| now + life * 2 / 3),
@@ -202,5 +224,9 @@ fn quiet_until(now: Instant, renew_at: Option<Instant>) -> Option<Instant> {
 
 /// What a caller hears whose identity was given up and has no successor.
 pub(crate) fn given_up() -> Failure {
-    Failure::new(Stage::Login, Code::Unavailable, "the store changed or went away while it was read; it will be read again")
+    Failure::new(
+        Stage::Login,
+        Code::Unavailable,
+        "the store changed or went away while it was read; it will be read again",
+    )
 }

@@ -34,7 +34,9 @@ async fn a_thousand_syncs_over_a_hundred_keys_ask_a_hundred_objects_and_log_in_o
     let all: Vec<_> = (0..1000)
         .map(|n| {
             let (doors, store) = (desk.doors.clone(), store.clone());
-            tokio::spawn(async move { read(&doors, &store, "team", &[&(n % 100).to_string()]).await })
+            tokio::spawn(
+                async move { read(&doors, &store, "team", &[&(n % 100).to_string()]).await },
+            )
         })
         .collect();
     for one in all {
@@ -44,17 +46,26 @@ async fn a_thousand_syncs_over_a_hundred_keys_ask_a_hundred_objects_and_log_in_o
     let asked: usize = world.reads.iter().map(|(_, requests)| requests.len()).sum();
     assert_eq!((asked, world.logins.len()), (100, 1));
     let stats = desk.doors.stats();
-    assert_eq!((stats.reads, stats.coalesced, stats.logins, stats.failures), (100, 900, 1, 0));
+    assert_eq!(
+        (stats.reads, stats.coalesced, stats.logins, stats.failures),
+        (100, 900, 1, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_gets_the_session_and_never_the_credential() {
     let desk = ready();
-    assert_eq!(desk.read(&own(with_password()), "team", &["db"]).await, [ok("v-pw")]);
+    assert_eq!(
+        desk.read(&own(with_password()), "team", &["db"]).await,
+        [ok("v-pw")]
+    );
     let world = desk.host.world();
     let (call, _) = &world.reads[0];
     assert!(call.credentials.is_empty() && call.session.is_some() && call.namespace.is_none());
-    assert_eq!(call.options, [("provider-key".to_owned(), "corp".to_owned())]);
+    assert_eq!(
+        call.options,
+        [("provider-key".to_owned(), "corp".to_owned())]
+    );
     assert!(call.directories.is_empty());
     assert_eq!(world.logins[0].credentials[0].pointer, "/password");
 }
@@ -74,7 +85,10 @@ async fn namespaces_with_referent_credentials_never_share() {
     let desk = ready();
     desk.credentials.set("other", "p", "second");
     let store = cluster(with_password());
-    let (team, other) = tokio::join!(desk.read(&store, "team", &["db"]), desk.read(&store, "other", &["db"]));
+    let (team, other) = tokio::join!(
+        desk.read(&store, "team", &["db"]),
+        desk.read(&store, "other", &["db"])
+    );
     assert_eq!((team, other), (vec![ok("v-pw")], vec![ok("v-second")]));
     let world = desk.host.world();
     assert_eq!((world.logins.len(), world.reads.len()), (2, 2));
@@ -86,11 +100,17 @@ async fn namespaces_with_equal_referent_credentials_are_still_two_identities() {
     let desk = ready();
     desk.credentials.set("other", "p", "pw");
     let store = cluster(with_password());
-    tokio::join!(desk.read(&store, "team", &["db"]), desk.read(&store, "other", &["db"]));
+    tokio::join!(
+        desk.read(&store, "team", &["db"]),
+        desk.read(&store, "other", &["db"])
+    );
     assert_eq!(desk.host.world().logins.len(), 2);
     desk.credentials.remove("other", "p");
     sleep(6 * MINUTE).await;
-    assert_eq!(desk.read(&store, "other", &["db"]).await, [Err(Code::CredentialMissing)]);
+    assert_eq!(
+        desk.read(&store, "other", &["db"]).await,
+        [Err(Code::CredentialMissing)]
+    );
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-pw")]);
 }
 
@@ -99,7 +119,10 @@ async fn a_namespace_without_the_credential_is_served_nothing() {
     let desk = ready();
     let store = cluster(with_password());
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-pw")]);
-    assert_eq!(desk.read(&store, "bare", &["db"]).await, [Err(Code::CredentialMissing)]);
+    assert_eq!(
+        desk.read(&store, "bare", &["db"]).await,
+        [Err(Code::CredentialMissing)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,10 +162,21 @@ async fn a_sync_produces_what_its_target_shall_be() {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     };
-    let desired = desk.doors.produce(&plan, tokio::time::Instant::now()).await.unwrap();
-    assert_eq!(desired.data, BTreeMap::from([("url".to_owned(), "xA".into())]));
+    let desired = desk
+        .doors
+        .produce(&plan, tokio::time::Instant::now())
+        .await
+        .unwrap();
+    assert_eq!(
+        desired.data,
+        BTreeMap::from([("url".to_owned(), "xA".into())])
+    );
     desk.host.world().values.clear();
-    let failure = desk.doors.produce(&plan, tokio::time::Instant::now()).await.unwrap_err();
+    let failure = desk
+        .doors
+        .produce(&plan, tokio::time::Instant::now())
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::Absent);
 }
 
@@ -150,8 +184,13 @@ async fn a_sync_produces_what_its_target_shall_be() {
 async fn equal_credentials_are_separate_where_answers_depend_on_the_namespace() {
     let desk = ready();
     desk.host.world().values.insert("ns".into(), "@".into());
-    let store = cluster(json!({"corp": {"perNamespace": true, "password": {"name": "p", "key": "k", "namespace": "team"}}}));
-    let (a, b) = tokio::join!(desk.read(&store, "a", &["ns"]), desk.read(&store, "b", &["ns"]));
+    let store = cluster(
+        json!({"corp": {"perNamespace": true, "password": {"name": "p", "key": "k", "namespace": "team"}}}),
+    );
+    let (a, b) = tokio::join!(
+        desk.read(&store, "a", &["ns"]),
+        desk.read(&store, "b", &["ns"])
+    );
     assert_eq!((a, b), (vec![ok("a")], vec![ok("b")]));
     let world = desk.host.world();
     assert_ne!(world.reads[0].0.identity, world.reads[1].0.identity);
@@ -160,10 +199,21 @@ async fn equal_credentials_are_separate_where_answers_depend_on_the_namespace() 
 #[tokio::test(start_paused = true)]
 async fn namespaces_share_where_the_store_names_its_credential() {
     let desk = ready();
-    let store = cluster(json!({"corp": {"password": {"name": "p", "key": "k", "namespace": "team"}}}));
-    tokio::join!(desk.read(&store, "a", &["db"]), desk.read(&store, "b", &["db"]));
+    let store =
+        cluster(json!({"corp": {"password": {"name": "p", "key": "k", "namespace": "team"}}}));
+    tokio::join!(
+        desk.read(&store, "a", &["db"]),
+        desk.read(&store, "b", &["db"])
+    );
     let world = desk.host.world();
-    assert_eq!((world.logins.len(), world.reads.len(), world.reads[0].0.namespace.clone()), (1, 1, None));
+    assert_eq!(
+        (
+            world.logins.len(),
+            world.reads.len(),
+            world.reads[0].0.namespace.clone()
+        ),
+        (1, 1, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,12 +224,21 @@ async fn one_denied_key_does_not_become_a_login_storm() {
     desk.host.world().denied.insert("closed".into());
     let store = own(with_password());
     for _ in 0..30 {
-        assert_eq!(desk.read(&store, "team", &["closed", "db"]).await, [Err(Code::Denied), ok("v-pw")]);
+        assert_eq!(
+            desk.read(&store, "team", &["closed", "db"]).await,
+            [Err(Code::Denied), ok("v-pw")]
+        );
         sleep(MINUTE).await;
     }
     assert_eq!(desk.host.world().logins.len(), 2);
     // Only what was refused is repeated, and only once.
-    let sizes: Vec<usize> = desk.host.world().reads.iter().map(|(_, requests)| requests.len()).collect();
+    let sizes: Vec<usize> = desk
+        .host
+        .world()
+        .reads
+        .iter()
+        .map(|(_, requests)| requests.len())
+        .collect();
     assert_eq!(sizes[..3], [2, 1, 2]);
     assert_eq!(sizes.len(), 31);
 }
@@ -234,7 +293,10 @@ async fn a_living_session_is_used_on_while_logins_fail() {
     sleep(21 * MINUTE).await;
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-pw")]);
     sleep(10 * MINUTE).await;
-    assert_eq!(desk.read(&store, "team", &["db"]).await, [Err(Code::Unavailable)]);
+    assert_eq!(
+        desk.read(&store, "team", &["db"]).await,
+        [Err(Code::Unavailable)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +340,13 @@ async fn credentials_are_looked_after_once_per_store_interval() {
         desk.read(&store, "team", &["db"]).await;
         sleep(MINUTE / 2).await;
     }
-    assert_eq!((*desk.credentials.versions.lock().unwrap(), *desk.credentials.resolved.lock().unwrap()), (1, 1));
+    assert_eq!(
+        (
+            *desk.credentials.versions.lock().unwrap(),
+            *desk.credentials.resolved.lock().unwrap()
+        ),
+        (1, 1)
+    );
     desk.credentials.set("team", "p", "rotated");
     sleep(6 * MINUTE).await;
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-rotated")]);
@@ -302,7 +370,10 @@ async fn a_missing_credential_closes_the_session_and_comes_back() {
     desk.read(&store, "team", &["db"]).await;
     desk.credentials.remove("team", "p");
     sleep(6 * MINUTE).await;
-    assert_eq!(desk.read(&store, "team", &["db"]).await, [Err(Code::CredentialMissing)]);
+    assert_eq!(
+        desk.read(&store, "team", &["db"]).await,
+        [Err(Code::CredentialMissing)]
+    );
     sleep(SECOND).await;
     assert_eq!(desk.host.world().closed, ["t1"]);
     desk.credentials.set("team", "p", "pw");
@@ -345,13 +416,22 @@ async fn a_client_certificate_goes_to_the_broker_and_into_no_guest() {
     }}));
     assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-pw")]);
     let world = desk.host.world();
-    let seen = world.examined.iter().chain(world.logins.iter().map(|call| &call.credentials));
+    let seen = world
+        .examined
+        .iter()
+        .chain(world.logins.iter().map(|call| &call.credentials));
     for credential in seen.flatten() {
-        assert!(!["/certificate", "/certificateKey"].contains(&credential.pointer.as_str()), "{credential:?}");
+        assert!(
+            !["/certificate", "/certificateKey"].contains(&credential.pointer.as_str()),
+            "{credential:?}"
+        );
     }
     let endpoint = &world.reads[0].0.egress.endpoints[0];
     let (certificate, key) = endpoint.tls.client_pem.clone().unwrap();
-    assert_eq!((certificate.expose(), key.expose()), (b"CERT".as_slice(), b"KEY".as_slice()));
+    assert_eq!(
+        (certificate.expose(), key.expose()),
+        (b"CERT".as_slice(), b"KEY".as_slice())
+    );
     assert_eq!(endpoint.tls.ca_pem.as_ref().unwrap().expose(), b"CA");
 }
 
@@ -359,10 +439,19 @@ async fn a_client_certificate_goes_to_the_broker_and_into_no_guest() {
 async fn an_endpoint_that_the_plugin_does_not_ask_for_is_refused() {
     let desk = ready();
     let store = own(json!({"corp": {"url": "https://vault.evil:8200"}}));
-    assert_eq!(desk.read(&store, "team", &["db"]).await, [Err(Code::EgressDenied)]);
+    assert_eq!(
+        desk.read(&store, "team", &["db"]).await,
+        [Err(Code::EgressDenied)]
+    );
     assert!(desk.host.world().reads.is_empty());
     assert!(desk.host.world().logins.is_empty());
-    let failure = desk.doors.check(&own(json!({"corp": {"url": "https://me:hunter2@vault.corp:8200"}}))).await.unwrap_err();
+    let failure = desk
+        .doors
+        .check(&own(
+            json!({"corp": {"url": "https://me:hunter2@vault.corp:8200"}}),
+        ))
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::InvalidConfig);
     assert!(!failure.public.contains("hunter2"), "{failure}");
 }
@@ -370,7 +459,11 @@ async fn an_endpoint_that_the_plugin_does_not_ask_for_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_config_against_the_schema_reaches_no_plugin() {
     let desk = ready();
-    let failure = desk.doors.check(&own(json!({"corp": {"url": 5}}))).await.unwrap_err();
+    let failure = desk
+        .doors
+        .check(&own(json!({"corp": {"url": 5}})))
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::InvalidConfig);
     assert!(desk.host.world().examined.is_empty());
 }
@@ -378,9 +471,19 @@ async fn a_config_against_the_schema_reaches_no_plugin() {
 #[tokio::test(start_paused = true)]
 async fn a_check_probes_with_credentials_and_session() {
     let desk = ready();
-    assert!(!desk.doors.check(&own(with_password())).await.unwrap().referent);
+    assert!(
+        !desk
+            .doors
+            .check(&own(with_password()))
+            .await
+            .unwrap()
+            .referent
+    );
     let world = desk.host.world();
-    assert_eq!((world.probes.len(), world.probes[0].credentials.len()), (1, 1));
+    assert_eq!(
+        (world.probes.len(), world.probes[0].credentials.len()),
+        (1, 1)
+    );
     assert!(world.probes[0].session.is_some());
 }
 
@@ -389,14 +492,29 @@ async fn a_check_of_a_wrong_password_says_so() {
     let desk = ready();
     desk.host.world().accepted.insert("right".into());
     let failure = desk.doors.check(&own(with_password())).await.unwrap_err();
-    assert_eq!((failure.stage, failure.code), (Stage::Check, Code::Unauthenticated));
+    assert_eq!(
+        (failure.stage, failure.code),
+        (Stage::Check, Code::Unauthenticated)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_asks_as_whoever_asks_is_not_probed() {
     let desk = ready();
-    assert!(desk.doors.check(&cluster(with_password())).await.unwrap().referent);
-    assert!(desk.doors.check(&cluster(json!({"corp": {"perNamespace": true}}))).await.unwrap().referent);
+    assert!(
+        desk.doors
+            .check(&cluster(with_password()))
+            .await
+            .unwrap()
+            .referent
+    );
+    assert!(
+        desk.doors
+            .check(&cluster(json!({"corp": {"perNamespace": true}})))
+            .await
+            .unwrap()
+            .referent
+    );
     let world = desk.host.world();
     assert!(world.probes.is_empty() && world.logins.is_empty());
 }
@@ -418,12 +536,18 @@ async fn a_forgotten_store_has_its_session_closed_and_can_be_used_again() {
 async fn a_new_generation_ends_the_session_of_the_old_one() {
     use postern_api::external_secret::StoreKind::SecretStore;
     let desk = ready();
-    let (old, new) = (store_in(SecretStore, 1, with_password()), store_in(SecretStore, 2, with_password()));
+    let (old, new) = (
+        store_in(SecretStore, 1, with_password()),
+        store_in(SecretStore, 2, with_password()),
+    );
     desk.read(&old, "team", &["db"]).await;
     assert_eq!(desk.read(&new, "team", &["db"]).await, [ok("v-pw")]);
     sleep(SECOND).await;
     assert_eq!(desk.host.world().closed, ["t1"]);
-    assert_eq!(desk.read(&old, "team", &["db"]).await, [Err(Code::Unavailable)]);
+    assert_eq!(
+        desk.read(&old, "team", &["db"]).await,
+        [Err(Code::Unavailable)]
+    );
     assert_eq!(desk.host.world().logins.len(), 2);
 }
 
@@ -439,9 +563,18 @@ async fn shutdown_waits_no_longer_than_its_deadline() {
 #[tokio::test(start_paused = true)]
 async fn all_templates_of_a_target_are_rendered_in_order() {
     let desk = ready();
-    let template = |name: &str, source: &str| Template { name: name.into(), source: source.into() };
-    let job = RenderJob { templates: vec![template("x", "{{ .a }}!"), template("y", "plain")], data: vec![] };
+    let template = |name: &str, source: &str| Template {
+        name: name.into(),
+        source: source.into(),
+    };
+    let job = RenderJob {
+        templates: vec![template("x", "{{ .a }}!"), template("y", "plain")],
+        data: vec![],
+    };
     let rendered = desk.doors.render(job).await.unwrap();
-    let texts: Vec<Vec<u8>> = rendered.into_iter().map(|r| r.unwrap().expose().to_vec()).collect();
+    let texts: Vec<Vec<u8>> = rendered
+        .into_iter()
+        .map(|r| r.unwrap().expose().to_vec())
+        .collect();
     assert_eq!(texts, [b"A!".to_vec(), b"plain".to_vec()]);
 }

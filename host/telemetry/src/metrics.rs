@@ -27,9 +27,21 @@ impl Metric {
 
     const fn family(self) -> Family {
         match self {
-            Self::Syncs => Family { name: "postern_syncs_total", help: "Syncs by result and failure code.", labels: &["result", "code"] },
-            Self::Reads => Family { name: "postern_reads_total", help: "Objects asked of backends.", labels: &["provider", "result"] },
-            Self::Logins => Family { name: "postern_logins_total", help: "Sessions opened at backends.", labels: &["provider", "result"] },
+            Self::Syncs => Family {
+                name: "postern_syncs_total",
+                help: "Syncs by result and failure code.",
+                labels: &["result", "code"],
+            },
+            Self::Reads => Family {
+                name: "postern_reads_total",
+                help: "Objects asked of backends.",
+                labels: &["provider", "result"],
+            },
+            Self::Logins => Family {
+                name: "postern_logins_total",
+                help: "Sessions opened at backends.",
+                labels: &["provider", "result"],
+            },
         }
     }
 }
@@ -43,7 +55,12 @@ pub struct Metrics {
 impl Metrics {
     /// Adds to a counter. Labels are given in the family's order, and are constants by their type.
     pub fn add(&self, metric: Metric, labels: &[&'static str], by: u64) {
-        debug_assert_eq!(labels.len(), metric.family().labels.len(), "{}", metric.family().name);
+        debug_assert_eq!(
+            labels.len(),
+            metric.family().labels.len(),
+            "{}",
+            metric.family().name
+        );
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((metric, labels.to_vec())).or_default() += by;
     }
@@ -57,7 +74,11 @@ impl Metrics {
             let Family { name, help, labels } = metric.family();
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
             for ((_, values), count) in counts.iter().filter(|((m, _), _)| *m == metric) {
-                let pairs: Vec<String> = labels.iter().zip(values).map(|(l, v)| format!("{l}=\"{v}\"")).collect();
+                let pairs: Vec<String> = labels
+                    .iter()
+                    .zip(values)
+                    .map(|(l, v)| format!("{l}=\"{v}\""))
+                    .collect();
                 let _ = writeln!(text, "{name}{{{}}} {count}", pairs.join(","));
             }
         }
@@ -76,8 +97,17 @@ mod tests {
         metrics.add(Metric::Syncs, &["updated", ""], 2);
         metrics.add(Metric::Syncs, &["failed", "PST-1103"], 1);
         let text = metrics.text();
-        assert!(text.contains("postern_syncs_total{result=\"updated\",code=\"\"} 3\n"), "{text}");
-        assert!(text.contains("postern_syncs_total{result=\"failed\",code=\"PST-1103\"} 1\n"), "{text}");
-        assert!(text.contains("# TYPE postern_reads_total counter\n"), "{text}");
+        assert!(
+            text.contains("postern_syncs_total{result=\"updated\",code=\"\"} 3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("postern_syncs_total{result=\"failed\",code=\"PST-1103\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# TYPE postern_reads_total counter\n"),
+            "{text}"
+        );
     }
 }

@@ -28,5 +28,18 @@ pub const COUNT: &str = "count";
 pub const DURATION_MS: &str = "duration_ms";
 
 /// Every field name, for documents and tests.
-pub const ALL: [&str; 13] =
-    [EXTERNAL_SECRET, STORE, PLUGIN, TARGET, NAMESPACE, CODE, BLAME, STAGE, RESULT, DETAIL, PATH, COUNT, DURATION_MS];
+pub const ALL: [&str; 13] = [
+    EXTERNAL_SECRET,
+    STORE,
+    PLUGIN,
+    TARGET,
+    NAMESPACE,
+    CODE,
+    BLAME,
+    STAGE,
+    RESULT,
+    DETAIL,
+    PATH,
+    COUNT,
+    DURATION_MS,
+];

@@ -19,7 +19,9 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The filter does not parse.
-    #[error("the log level \"{filter}\" cannot be read; use error, warn, info, debug, or target=level pairs")]
+    #[error(
+        "the log level \"{filter}\" cannot be read; use error, warn, info, debug, or target=level pairs"
+    )]
     Filter {
         /// As it was given.
         filter: String,
@@ -34,9 +36,15 @@ pub enum SetupError {
 
 /// Sends the process's log to standard error; standard output carries data only.
 pub fn install(format: Format, filter: &str, color: bool) -> Result<(), SetupError> {
-    let parsed = EnvFilter::try_new(filter).map_err(|source| SetupError::Filter { filter: filter.to_owned(), source })?;
+    let parsed = EnvFilter::try_new(filter).map_err(|source| SetupError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
     let ansi = color && std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_ansi(ansi);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi);
     let installed = match format {
         Format::Text => builder.finish().try_init(),
         Format::Json => builder.json().flatten_event(true).finish().try_init(),

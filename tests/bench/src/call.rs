@@ -16,9 +16,20 @@ const CONFIG: &str = r#"{"data":[{"key":"db","value":"{\"user\":\"app\",\"passwo
 /// Times `calls` calls each way and prints median and 99th percentile in microseconds.
 pub async fn run(guests: &Path, calls: usize) -> anyhow::Result<()> {
     let component = guests.join("fake.wasm");
-    let bytes = std::fs::read(&component).with_context(|| format!("{} is missing; run `cargo xtask guests`", component.display()))?;
-    let runtime = Runtime::builder().compile_with(CompileWith::InProcess).build().map_err(|f| anyhow!(f))?;
-    let revision = runtime.load_bytes(&bytes, true).await.map_err(|f| anyhow!(f))?;
+    let bytes = std::fs::read(&component).with_context(|| {
+        format!(
+            "{} is missing; run `cargo xtask guests`",
+            component.display()
+        )
+    })?;
+    let runtime = Runtime::builder()
+        .compile_with(CompileWith::InProcess)
+        .build()
+        .map_err(|f| anyhow!(f))?;
+    let revision = runtime
+        .load_bytes(&bytes, true)
+        .await
+        .map_err(|f| anyhow!(f))?;
     let call = call_of(revision.digest.clone());
     let requests = [request()];
     let mut through = Vec::with_capacity(calls);
@@ -32,15 +43,25 @@ pub async fn run(guests: &Path, calls: usize) -> anyhow::Result<()> {
     let mut native = native(calls)?;
     print("a provider call through a fresh instance", &mut through);
     print("the same code natively", &mut native);
-    println!("added by the plugin call, median: {:.1} us", micros(median(&through)) - micros(median(&native)));
+    println!(
+        "added by the plugin call, median: {:.1} us",
+        micros(median(&through)) - micros(median(&native))
+    );
     Ok(())
 }
 
-async fn timed_read(runtime: &Runtime, call: &Call, requests: &[Request]) -> anyhow::Result<Duration> {
+async fn timed_read(
+    runtime: &Runtime,
+    call: &Call,
+    requests: &[Request],
+) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let outcomes = runtime.read(call, requests).await.map_err(|f| anyhow!(f))?;
     let took = start.elapsed();
-    anyhow::ensure!(matches!(outcomes.first().map(|o| &o.answer), Some(Answer::Parts(_))), "the plugin did not answer");
+    anyhow::ensure!(
+        matches!(outcomes.first().map(|o| &o.answer), Some(Answer::Parts(_))),
+        "the plugin did not answer"
+    );
     Ok(took)
 }
 
@@ -48,13 +69,25 @@ async fn timed_read(runtime: &Runtime, call: &Call, requests: &[Request]) -> any
 fn native(calls: usize) -> anyhow::Result<Vec<Duration>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new("cargo")
-        .args(["run", "--quiet", "--release", "--example", "native", "-p", "postern-plugin-fake", "--manifest-path"])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--example",
+            "native",
+            "-p",
+            "postern-plugin-fake",
+            "--manifest-path",
+        ])
         .arg(root.join("plugins/Cargo.toml"))
         .args(["--", CONFIG, "db", "password", &calls.to_string()])
         .stderr(Stdio::inherit())
         .output()?;
     anyhow::ensure!(output.status.success(), "the native half failed");
-    String::from_utf8(output.stdout)?.lines().map(|line| Ok(Duration::from_nanos(line.parse()?))).collect()
+    String::from_utf8(output.stdout)?
+        .lines()
+        .map(|line| Ok(Duration::from_nanos(line.parse()?)))
+        .collect()
 }
 
 fn call_of(plugin: Digest) -> Call {
@@ -77,15 +110,26 @@ fn request() -> Request {
         key: "db".to_owned(),
         version: None,
         metadata: false,
-        picks: vec![Pick { property: Some("password".to_owned()), members: false }],
+        picks: vec![Pick {
+            property: Some("password".to_owned()),
+            members: false,
+        }],
         known: None,
     }
 }
 
 fn print(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
-    let late = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
-    println!("{what}: median {:.1} us, 99th percentile {:.1} us, {} calls", micros(median(times)), micros(late), times.len());
+    let late = times
+        .get(times.len() * 99 / 100)
+        .copied()
+        .unwrap_or_default();
+    println!(
+        "{what}: median {:.1} us, 99th percentile {:.1} us, {} calls",
+        micros(median(times)),
+        micros(late),
+        times.len()
+    );
 }
 
 fn median(sorted: &[Duration]) -> Duration {

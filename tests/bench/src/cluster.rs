@@ -32,12 +32,24 @@ const IN_FLIGHT: usize = 32;
 
 /// Measures and prints.
 pub async fn run(postern: &Path, size: Size) -> anyhow::Result<()> {
-    anyhow::ensure!(postern.is_file(), "{} is missing; build it with the same profile", postern.display());
-    let plane = ControlPlane::start_with(&Options { for_load: true, ..Options::default() })?;
+    anyhow::ensure!(
+        postern.is_file(),
+        "{} is missing; build it with the same profile",
+        postern.display()
+    );
+    let plane = ControlPlane::start_with(&Options {
+        for_load: true,
+        ..Options::default()
+    })?;
     let client = plane.client()?;
     apply_crds(&plane)?;
     let bare = bare_client(&client, size).await?;
-    println!("bare client: {} objects in {:.2} s ({} requests in flight)", size.objects, bare.as_secs_f64(), IN_FLIGHT);
+    println!(
+        "bare client: {} objects in {:.2} s ({} requests in flight)",
+        size.objects,
+        bare.as_secs_f64(),
+        IN_FLIGHT
+    );
 
     let vault = backend(size.keys)?;
     let namespace = Namespace::create(&client, "bench").await?;
@@ -52,11 +64,27 @@ pub async fn run(postern: &Path, size: Size) -> anyhow::Result<()> {
     measured?;
     let usage = usage?;
     let objects = u32::try_from(size.objects)?;
-    println!("postern: {} objects over {} keys in {:.2} s from its start", size.objects, size.keys, took.as_secs_f64());
-    println!("ratio to the bare client: {:.2}", took.as_secs_f64() / bare.as_secs_f64());
-    println!("CPU: {:.2} s, {:.2} ms an object", usage.cpu.as_secs_f64(), usage.cpu.as_secs_f64() * 1e3 / f64::from(objects));
+    println!(
+        "postern: {} objects over {} keys in {:.2} s from its start",
+        size.objects,
+        size.keys,
+        took.as_secs_f64()
+    );
+    println!(
+        "ratio to the bare client: {:.2}",
+        took.as_secs_f64() / bare.as_secs_f64()
+    );
+    println!(
+        "CPU: {:.2} s, {:.2} ms an object",
+        usage.cpu.as_secs_f64(),
+        usage.cpu.as_secs_f64() * 1e3 / f64::from(objects)
+    );
     println!("peak memory: {:.1} MB", usage.peak as f64 / 1e6);
-    println!("backend: {} reads, {} logins", vault.reads(), vault.logins());
+    println!(
+        "backend: {} reads, {} logins",
+        vault.reads(),
+        vault.logins()
+    );
     Ok(())
 }
 
@@ -68,7 +96,11 @@ fn vault_url(vault: &CountingVault) -> &str {
 fn backend(keys: usize) -> anyhow::Result<CountingVault> {
     let vault = CountingVault::start()?;
     for key in 0..keys {
-        vault.put("secret", &format!("app/{key}"), json!({"user": format!("user-{key}"), "password": format!("pw-{key}")}));
+        vault.put(
+            "secret",
+            &format!("app/{key}"),
+            json!({"user": format!("user-{key}"), "password": format!("pw-{key}")}),
+        );
     }
     vault.policy("app", &["secret/data/app/*"]);
     vault.approle("bench-role", "bench-secret-id", &["app"]);
@@ -79,18 +111,45 @@ fn apply_crds(plane: &ControlPlane) -> anyhow::Result<()> {
     let file = tempfile::Builder::new().suffix(".json").tempfile()?;
     let list = json!({"apiVersion": "v1", "kind": "List", "items": postern_api::crds()});
     std::fs::write(file.path(), serde_json::to_vec(&list)?)?;
-    let output = plane.kubectl().args(["apply", "--server-side", "-f"]).arg(file.path()).output()?;
-    anyhow::ensure!(output.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&output.stderr));
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd/externalsecrets.external-secrets.io", "crd/secretstores.external-secrets.io"];
+    let output = plane
+        .kubectl()
+        .args(["apply", "--server-side", "-f"])
+        .arg(file.path())
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "kubectl apply: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let wait = [
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "crd/externalsecrets.external-secrets.io",
+        "crd/secretstores.external-secrets.io",
+    ];
     let output = plane.kubectl().args(wait).output()?;
-    anyhow::ensure!(output.status.success(), "kubectl wait: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(
+        output.status.success(),
+        "kubectl wait: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
-async fn manifests(client: &Client, namespace: &Namespace, url: &str, size: Size) -> anyhow::Result<()> {
+async fn manifests(
+    client: &Client,
+    namespace: &Namespace,
+    url: &str,
+    size: Size,
+) -> anyhow::Result<()> {
     let post = PostParams::default();
-    let credential = json!({"metadata": {"name": "approle"}, "stringData": {"secret-id": "bench-secret-id"}});
-    namespace.api::<Secret>(client).create(&post, &serde_json::from_value(credential)?).await?;
+    let credential =
+        json!({"metadata": {"name": "approle"}, "stringData": {"secret-id": "bench-secret-id"}});
+    namespace
+        .api::<Secret>(client)
+        .create(&post, &serde_json::from_value(credential)?)
+        .await?;
     let store = json!({
         "apiVersion": "external-secrets.io/v1", "kind": "SecretStore", "metadata": {"name": "vault"},
         "spec": {"provider": {"vault": {
@@ -98,11 +157,18 @@ async fn manifests(client: &Client, namespace: &Namespace, url: &str, size: Size
             "auth": {"appRole": {"path": "approle", "roleId": "bench-role", "secretRef": {"name": "approle", "key": "secret-id"}}},
         }}},
     });
-    namespace.api::<SecretStore>(client).create(&post, &serde_json::from_value(store)?).await?;
+    namespace
+        .api::<SecretStore>(client)
+        .create(&post, &serde_json::from_value(store)?)
+        .await?;
     create_external_secrets(client, namespace, size).await
 }
 
-async fn create_external_secrets(client: &Client, namespace: &Namespace, size: Size) -> anyhow::Result<()> {
+async fn create_external_secrets(
+    client: &Client,
+    namespace: &Namespace,
+    size: Size,
+) -> anyhow::Result<()> {
     let api = namespace.api::<ExternalSecret>(client);
     let results: Vec<anyhow::Result<()>> = futures::stream::iter(0..size.objects)
         .map(|index| {
@@ -148,33 +214,50 @@ async fn bare_writes(client: &Client, namespace: &Namespace, index: usize) -> an
         },
         "stringData": {"user": format!("user-{index}"), "password": format!("pw-{index}")},
     });
-    namespace.api::<Secret>(client).create(&post, &serde_json::from_value(secret)?).await?;
+    namespace
+        .api::<Secret>(client)
+        .create(&post, &serde_json::from_value(secret)?)
+        .await?;
     let status = json!({"status": {
         "refreshTime": "2026-01-01T00:00:00Z", "syncedResourceVersion": format!("1-{}", "0".repeat(56)), "binding": {"name": name},
         "conditions": [{"type": "Ready", "status": "True", "reason": "SecretSynced", "message": "secret synced",
             "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}],
     }});
     let api = namespace.api::<ExternalSecret>(client);
-    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await?;
+    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+        .await?;
     let event = json!({
         "metadata": {"generateName": format!("{name}.")}, "type": "Normal", "reason": "Created", "message": "secret created",
         "involvedObject": {"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": name, "namespace": namespace.name()},
         "source": {"component": "external-secrets"}, "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z", "count": 1,
     });
-    namespace.api::<Event>(client).create(&post, &serde_json::from_value(event)?).await?;
+    namespace
+        .api::<Event>(client)
+        .create(&post, &serde_json::from_value(event)?)
+        .await?;
     Ok(())
 }
 
 fn start(postern: &Path, plane: &ControlPlane) -> anyhow::Result<Child> {
     Command::new(postern)
-        .args(["run", "--allow-egress", "127.0.0.0/8", "--log-level", "warn"])
+        .args([
+            "run",
+            "--allow-egress",
+            "127.0.0.0/8",
+            "--log-level",
+            "warn",
+        ])
         .env("KUBECONFIG", plane.kubeconfig_path())
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("could not start {}", postern.display()))
 }
 
-async fn wait_until_synced(client: &Client, namespace: &Namespace, objects: usize) -> anyhow::Result<()> {
+async fn wait_until_synced(
+    client: &Client,
+    namespace: &Namespace,
+    objects: usize,
+) -> anyhow::Result<()> {
     let api: Api<ExternalSecret> = namespace.api(client);
     let deadline = Instant::now() + Duration::from_secs(300);
     // A light question to the server: how many managed Secrets there are; the statuses are looked at once at the end.
@@ -186,14 +269,18 @@ async fn wait_until_synced(client: &Client, namespace: &Namespace, objects: usiz
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err(anyhow!("not all of {objects} ExternalSecrets were synced within 300 s"))
+    Err(anyhow!(
+        "not all of {objects} ExternalSecrets were synced within 300 s"
+    ))
 }
 
 async fn all_ready(api: &Api<ExternalSecret>) -> anyhow::Result<bool> {
     let list = api.list(&ListParams::default()).await?;
     Ok(list.items.iter().all(|es| {
         let conditions = es.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = conditions
+            .into_iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True");
         ready || es.name_any().is_empty()
     }))
 }

@@ -48,11 +48,19 @@ fn main() -> anyhow::Result<()> {
     let beside = std::env::current_exe()?.with_file_name("postern");
     let postern = arguments.postern.unwrap_or(beside);
     let runtime = tokio::runtime::Runtime::new()?;
-    let all = [What::Call { calls: 5000 }, What::Cluster { objects: 1000, keys: 100 }];
+    let all = [
+        What::Call { calls: 5000 },
+        What::Cluster {
+            objects: 1000,
+            keys: 100,
+        },
+    ];
     for what in arguments.what.map_or(all.to_vec(), |one| vec![one]) {
         match what {
             What::Call { calls } => runtime.block_on(call::run(&arguments.guests, calls))?,
-            What::Cluster { objects, keys } => runtime.block_on(cluster::run(&postern, cluster::Size { objects, keys }))?,
+            What::Cluster { objects, keys } => {
+                runtime.block_on(cluster::run(&postern, cluster::Size { objects, keys }))?
+            }
         }
     }
     Ok(())

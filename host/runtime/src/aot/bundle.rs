@@ -31,9 +31,15 @@ pub fn compile_bundled(wasm_dir: &Path, out_dir: &Path) -> Result<Vec<String>, A
         let name = stem(&wasm);
         let bytes = std::fs::read(&wasm).map_err(|e| host(&wasm, &e))?;
         load::check_form(&bytes, &name).map_err(|f| AotError::Rejected(f.public))?;
-        let code = engine.precompile_component(&bytes).map_err(|e| AotError::Rejected(format!("{name}: {e:#}")))?;
+        let code = engine
+            .precompile_component(&bytes)
+            .map_err(|e| AotError::Rejected(format!("{name}: {e:#}")))?;
         let meta = serde_json::json!({ "digest": Digest::of(&bytes).as_str(), "engine": compatibility, "build": engine::build_id() });
-        let files = [("wasm", bytes), ("cwasm", code), ("json", format!("{meta:#}\n").into_bytes())];
+        let files = [
+            ("wasm", bytes),
+            ("cwasm", code),
+            ("json", format!("{meta:#}\n").into_bytes()),
+        ];
         for (extension, content) in files {
             let path = out_dir.join(format!("{name}.{extension}"));
             std::fs::write(&path, content).map_err(|e| host(&path, &e))?;
@@ -46,13 +52,17 @@ pub fn compile_bundled(wasm_dir: &Path, out_dir: &Path) -> Result<Vec<String>, A
 /// What lies in a directory that [`compile_bundled`] wrote.
 pub fn list(dir: &Path, engine: &Engine, compatibility: &str) -> Result<Vec<Bundled>, Failure> {
     let unreadable = |path: &Path, why: &dyn std::fmt::Display| {
-        let what = format!("the bundled plugins in {} cannot be read: {why}", path.display());
+        let what = format!(
+            "the bundled plugins in {} cannot be read: {why}",
+            path.display()
+        );
         Failure::new(Stage::Check, Code::PluginInvalid, what)
     };
     let mut all = Vec::new();
     for path in with_extension(dir, "json").map_err(|e| unreadable(dir, &e))? {
         let text = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
-        let meta: serde_json::Value = serde_json::from_slice(&text).map_err(|e| unreadable(&path, &e))?;
+        let meta: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| unreadable(&path, &e))?;
         let digest = meta["digest"].as_str().and_then(Digest::parse);
         let digest = digest.ok_or_else(|| unreadable(&path, &"it names no digest"))?;
         let component = if meta["engine"] == compatibility {
@@ -63,7 +73,12 @@ pub fn list(dir: &Path, engine: &Engine, compatibility: &str) -> Result<Vec<Bund
         } else {
             None
         };
-        all.push(Bundled { label: stem(&path), wasm: path.with_extension("wasm"), digest, component });
+        all.push(Bundled {
+            label: stem(&path),
+            wasm: path.with_extension("wasm"),
+            digest,
+            component,
+        });
     }
     Ok(all)
 }
@@ -81,7 +96,10 @@ fn with_extension(dir: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> 
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn host(path: &Path, error: &std::io::Error) -> AotError {

@@ -32,7 +32,11 @@ impl Cache {
             tracing::warn!(dir = %root.display(), %error, "the cache of compiled code keeps nothing beyond this process");
             new_key()
         });
-        Some(Self { dir, compatibility: compatibility.to_owned(), key: key.ok()? })
+        Some(Self {
+            dir,
+            compatibility: compatibility.to_owned(),
+            key: key.ok()?,
+        })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -45,7 +49,11 @@ impl Cache {
         let path = self.path(digest);
         let mut file = fs::read(&path).ok()?;
         let at = file.len().checked_sub(MAC_BYTES);
-        let genuine = at.is_some_and(|at| self.mac(digest, &file[..at]).verify_slice(&file[at..]).is_ok());
+        let genuine = at.is_some_and(|at| {
+            self.mac(digest, &file[..at])
+                .verify_slice(&file[at..])
+                .is_ok()
+        });
         if !genuine {
             tracing::warn!(path = %path.display(), "kept code is damaged or forged; it is not used");
             return None;
@@ -75,7 +83,8 @@ impl Cache {
 
     fn mac(&self, digest: &Digest, code: &[u8]) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.key).expect("should take a key of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&*self.key).expect("should take a key of any length");
         for part in [self.compatibility.as_bytes(), digest.as_str().as_bytes()] {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
@@ -86,14 +95,22 @@ impl Cache {
 }
 
 fn private_dir(dir: &Path) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
 }
 
 /// The key of the cache: one for all processes that may write it, made by the first.
 fn stored_key(dir: &Path) -> std::io::Result<Zeroizing<[u8; KEY_BYTES]>> {
     let path = dir.join("key");
     private_dir(dir)?;
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+    {
         Ok(mut file) => {
             let key = new_key()?;
             file.write_all(&*key)?;
@@ -110,7 +127,10 @@ fn read_key(path: &Path) -> std::io::Result<Zeroizing<[u8; KEY_BYTES]>> {
         return Err(bad("others may read or write this key; remove it"));
     }
     let bytes = Zeroizing::new(fs::read(path)?);
-    let key = bytes.as_slice().try_into().map_err(|_| bad("this key has the wrong length; remove it"))?;
+    let key = bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| bad("this key has the wrong length; remove it"))?;
     Ok(Zeroizing::new(key))
 }
 

@@ -21,7 +21,9 @@ pub async fn compile(
     scratch: Option<&Path>,
 ) -> Result<Vec<u8>, AotError> {
     let host = |e: std::io::Error| AotError::Host(e.to_string());
-    let dir = scratch.map_or_else(tempfile::tempdir, tempfile::tempdir_in).map_err(host)?;
+    let dir = scratch
+        .map_or_else(tempfile::tempdir, tempfile::tempdir_in)
+        .map_err(host)?;
     let (input, output) = (dir.path().join("in.wasm"), dir.path().join("out.cwasm"));
     tokio::fs::write(&input, bytes).await.map_err(host)?;
     let child = Command::new(program)
@@ -37,7 +39,9 @@ pub async fn compile(
         .spawn()
         .map_err(host)?;
     let done = tokio::time::timeout(limits::COMPILE_WALL, child.wait_with_output()).await;
-    let done = done.map_err(|_| AotError::Limit(format!("{} s", limits::COMPILE_WALL.as_secs())))?.map_err(host)?;
+    let done = done
+        .map_err(|_| AotError::Limit(format!("{} s", limits::COMPILE_WALL.as_secs())))?
+        .map_err(host)?;
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     match done.status.code() {
         Some(0) => tokio::fs::read(&output).await.map_err(host),
@@ -48,7 +52,9 @@ pub async fn compile(
             limits::COMPILE_CPU.as_secs(),
             limits::COMPILE_MEMORY >> 30
         ))),
-        Some(code) => Err(AotError::Host(format!("the compiling child ended with {code}: {said}"))),
+        Some(code) => Err(AotError::Host(format!(
+            "the compiling child ended with {code}: {said}"
+        ))),
     }
 }
 
@@ -79,11 +85,16 @@ fn compile_here(input: &Path, output: &Path) -> Result<(), AotError> {
     limit(Resource::Core, 0)?;
     let bytes = std::fs::read(input).map_err(|e| host(&e))?;
     let engine = engine::compiler().map_err(|e| host(&format!("{e:#}")))?;
-    let code = engine.precompile_component(&bytes).map_err(|e| AotError::Rejected(format!("{e:#}")))?;
+    let code = engine
+        .precompile_component(&bytes)
+        .map_err(|e| AotError::Rejected(format!("{e:#}")))?;
     std::fs::write(output, code).map_err(|e| host(&e))
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), AotError> {
-    let rlimit = Rlimit { current: Some(value), maximum: Some(value) };
+    let rlimit = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
     setrlimit(resource, rlimit).map_err(|e| AotError::Host(format!("a limit cannot be set: {e}")))
 }

@@ -43,7 +43,10 @@ impl Default for CompileWith {
     /// This program's own `compile-plugin`.
     fn default() -> Self {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("postern"));
-        Self::Child { program, args: vec!["compile-plugin".into()] }
+        Self::Child {
+            program,
+            args: vec!["compile-plugin".into()],
+        }
     }
 }
 
@@ -65,12 +68,17 @@ impl AotError {
     pub(crate) fn into_failure(self, label: &str) -> Failure {
         match self {
             Self::Rejected(why) => load::uncompiled(label, &why),
-            Self::Limit(_) => {
-                Failure::new(Stage::Check, Code::LimitExceeded, format!("the plugin {label} cannot be loaded: {self}"))
-            }
-            Self::Host(_) => {
-                Failure::new(Stage::Check, Code::Internal, format!("the plugin {label} cannot be compiled")).with_detail(self.to_string())
-            }
+            Self::Limit(_) => Failure::new(
+                Stage::Check,
+                Code::LimitExceeded,
+                format!("the plugin {label} cannot be loaded: {self}"),
+            ),
+            Self::Host(_) => Failure::new(
+                Stage::Check,
+                Code::Internal,
+                format!("the plugin {label} cannot be compiled"),
+            )
+            .with_detail(self.to_string()),
         }
     }
 }
@@ -93,7 +101,15 @@ impl Aot {
         let compatibility = engine::compatibility(engine);
         let scratch = cache.clone();
         let cache = cache.and_then(|dir| Cache::open(&dir, &compatibility));
-        Self { engine: engine.clone(), compatibility, cache, scratch, compile, turn: Semaphore::new(1), compiled: AtomicU64::new(0) }
+        Self {
+            engine: engine.clone(),
+            compatibility,
+            cache,
+            scratch,
+            compile,
+            turn: Semaphore::new(1),
+            compiled: AtomicU64::new(0),
+        }
     }
 
     /// How many components were compiled since the start.
@@ -113,11 +129,19 @@ impl Aot {
         }
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let code = match &self.compile {
-            CompileWith::Child { program, args } => child::compile(program, args, bytes, self.scratch.as_deref()).await?,
+            CompileWith::Child { program, args } => {
+                child::compile(program, args, bytes, self.scratch.as_deref()).await?
+            }
             CompileWith::InProcess => {
                 let (engine, bytes) = (self.engine.clone(), bytes.to_vec());
-                let compile = move || engine.precompile_component(&bytes).map_err(|e| AotError::Rejected(format!("{e:#}")));
-                tokio::task::spawn_blocking(compile).await.map_err(|e| AotError::Host(e.to_string()))??
+                let compile = move || {
+                    engine
+                        .precompile_component(&bytes)
+                        .map_err(|e| AotError::Rejected(format!("{e:#}")))
+                };
+                tokio::task::spawn_blocking(compile)
+                    .await
+                    .map_err(|e| AotError::Host(e.to_string()))??
             }
         };
         if let Some(cache) = &self.cache {

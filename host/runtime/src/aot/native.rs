@@ -1,6 +1,9 @@
 //! The only place where machine code is taken from outside the compiler.
-#![expect(unsafe_code, reason = "loading compiled code is unsafe by nature: forged code is arbitrary code. Both callers have \
-    authenticated it: by the cache's key, or because it lies beside the binary and could as well be the binary")]
+#![expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe by nature: forged code is arbitrary code. Both callers have \
+    authenticated it: by the cache's key, or because it lies beside the binary and could as well be the binary"
+)]
 
 use std::path::Path;
 

@@ -12,11 +12,19 @@ use crate::limits;
 use crate::state::{CallState, failure};
 
 impl Host for CallState {
-    async fn read(&mut self, root: String, path: String) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+    async fn read(
+        &mut self,
+        root: String,
+        path: String,
+    ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         self.in_directory(root, path, read_file).await
     }
 
-    async fn list_dir(&mut self, root: String, path: String) -> wasmtime::Result<Result<Vec<String>, Failure>> {
+    async fn list_dir(
+        &mut self,
+        root: String,
+        path: String,
+    ) -> wasmtime::Result<Result<Vec<String>, Failure>> {
         self.in_directory(root, path, list_names).await
     }
 }
@@ -30,16 +38,23 @@ impl CallState {
     ) -> wasmtime::Result<Result<T, Failure>> {
         let Some(directory) = self.directories.get(&root).cloned() else {
             let name = self.cleaner.clean_to(&root, 64);
-            let text = format!("the directory \"{name}\" is not granted to this plugin; --grant-files {name}=DIR grants one");
+            let text = format!(
+                "the directory \"{name}\" is not granted to this plugin; --grant-files {name}=DIR grants one"
+            );
             return Ok(Err(self.refuse(Code::FilesDenied, text)));
         };
         let shown = self.cleaner.clean_to(&path, 200);
-        let done = tokio::task::spawn_blocking(move || open(&directory).and_then(|dir| work(&dir, &path))).await;
+        let done =
+            tokio::task::spawn_blocking(move || open(&directory).and_then(|dir| work(&dir, &path)))
+                .await;
         self.waited();
         Ok(match done {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(of_io(&error, &root, &shown)),
-            Err(_) => Err(failure("internal", format!("reading {shown} in \"{root}\" was cut off"))),
+            Err(_) => Err(failure(
+                "internal",
+                format!("reading {shown} in \"{root}\" was cut off"),
+            )),
         })
     }
 }
@@ -50,9 +65,14 @@ fn open(directory: &Path) -> std::io::Result<Dir> {
 
 fn read_file(dir: &Dir, path: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    dir.open(path)?.take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    dir.open(path)?
+        .take(limits::FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limits::FILE_BYTES {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("larger than {} KiB", limits::FILE_BYTES >> 10)));
+        return Err(std::io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("larger than {} KiB", limits::FILE_BYTES >> 10),
+        ));
     }
     Ok(bytes)
 }
@@ -75,11 +95,17 @@ fn list_names(dir: &Dir, path: &str) -> std::io::Result<Vec<String>> {
 fn of_io(error: &std::io::Error, root: &str, path: &str) -> Failure {
     let (code, what) = match error.kind() {
         ErrorKind::NotFound => ("not-found", "is not there"),
-        ErrorKind::PermissionDenied => ("denied", "may not be read, or leads out of the granted directory"),
+        ErrorKind::PermissionDenied => (
+            "denied",
+            "may not be read, or leads out of the granted directory",
+        ),
         ErrorKind::FileTooLarge => ("invalid-request", "is larger than a value may be (1 MiB)"),
         ErrorKind::IsADirectory => ("invalid-request", "is a directory"),
         ErrorKind::NotADirectory => ("invalid-request", "is no directory"),
         _ => ("unavailable", "cannot be read"),
     };
-    failure(code, format!("{path} in the granted directory \"{root}\" {what}"))
+    failure(
+        code,
+        format!("{path} in the granted directory \"{root}\" {what}"),
+    )
 }

@@ -4,23 +4,33 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use postern_core::failure::Code;
-use postern_runtime::aot::{self, CompileWith};
 use postern_runtime::Runtime;
+use postern_runtime::aot::{self, CompileWith};
 use serde_json::json;
 
 use crate::kit::{bench_in, guest};
 
 /// The child is this very test binary, asked to run [`child_entry`] only.
 fn child() -> CompileWith {
-    let args = ["aot::child_entry", "--exact", "--nocapture", "--test-threads=1"];
-    CompileWith::Child { program: std::env::current_exe().unwrap(), args: args.map(String::from).to_vec() }
+    let args = [
+        "aot::child_entry",
+        "--exact",
+        "--nocapture",
+        "--test-threads=1",
+    ];
+    CompileWith::Child {
+        program: std::env::current_exe().unwrap(),
+        args: args.map(String::from).to_vec(),
+    }
 }
 
 /// Compiles where this binary was started as the child; passes otherwise.
 #[test]
 fn child_entry() {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let [.., input, output] = args.as_slice() else { return };
+    let [.., input, output] = args.as_slice() else {
+        return;
+    };
     if !output.to_string_lossy().ends_with("out.cwasm") {
         return;
     }
@@ -31,7 +41,11 @@ fn child_entry() {
 }
 
 fn kept_in(cache: &Path) -> Runtime {
-    Runtime::builder().cache_dir(cache).compile_with(child()).build().unwrap()
+    Runtime::builder()
+        .cache_dir(cache)
+        .compile_with(child())
+        .build()
+        .unwrap()
 }
 
 fn kept_files(dir: &Path) -> Vec<PathBuf> {
@@ -57,7 +71,11 @@ async fn a_second_start_compiles_nothing_and_a_damaged_file_is_compiled_again() 
 
     let second = bench_in(kept_in(cache.path()), &bytes).await;
     assert_eq!(second.value(&second.call(json!({}))).await, "k1");
-    assert_eq!(second.runtime.compiled(), 0, "what was compiled is not compiled again");
+    assert_eq!(
+        second.runtime.compiled(),
+        0,
+        "what was compiled is not compiled again"
+    );
 
     let files = kept_files(cache.path());
     assert_eq!(files.len(), 1);
@@ -67,10 +85,23 @@ async fn a_second_start_compiles_nothing_and_a_damaged_file_is_compiled_again() 
     std::fs::write(&files[0], &forged).unwrap();
     let third = bench_in(kept_in(cache.path()), &bytes).await;
     assert_eq!(third.runtime.compiled(), 1, "a forged file is not believed");
-    assert_eq!(bench_in(kept_in(cache.path()), &bytes).await.runtime.compiled(), 0, "and is replaced");
+    assert_eq!(
+        bench_in(kept_in(cache.path()), &bytes)
+            .await
+            .runtime
+            .compiled(),
+        0,
+        "and is replaced"
+    );
 
     std::fs::write(&files[0], b"short").unwrap();
-    assert_eq!(bench_in(kept_in(cache.path()), &bytes).await.runtime.compiled(), 1);
+    assert_eq!(
+        bench_in(kept_in(cache.path()), &bytes)
+            .await
+            .runtime
+            .compiled(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -82,7 +113,14 @@ async fn code_kept_under_another_key_or_for_another_plugin_is_not_believed() {
     let minimal = kept_files(theirs.path()).remove(0);
     let relative = minimal.strip_prefix(theirs.path()).unwrap();
     std::fs::copy(&minimal, ours.path().join(relative)).unwrap();
-    assert_eq!(bench_in(kept_in(ours.path()), &guest("minimal")).await.runtime.compiled(), 1, "another key");
+    assert_eq!(
+        bench_in(kept_in(ours.path()), &guest("minimal"))
+            .await
+            .runtime
+            .compiled(),
+        1,
+        "another key"
+    );
     let files = kept_files(ours.path());
     std::fs::copy(&files[0], &files[1]).unwrap();
     let runtime = kept_in(ours.path());
@@ -97,18 +135,34 @@ async fn the_key_is_for_its_owner_only() {
     let cache = tempfile::tempdir().unwrap();
     bench_in(kept_in(cache.path()), &guest("minimal")).await;
     let key = cache.path().join("aot/key");
-    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(bench_in(kept_in(cache.path()), &guest("minimal")).await.runtime.compiled(), 1, "a key that others could read is no key");
+    assert_eq!(
+        bench_in(kept_in(cache.path()), &guest("minimal"))
+            .await
+            .runtime
+            .compiled(),
+        1,
+        "a key that others could read is no key"
+    );
 }
 
 #[tokio::test]
 async fn a_child_that_rejects_or_cannot_start_is_a_clear_failure() {
     let whole = guest("minimal");
     let runtime = Runtime::builder().compile_with(child()).build().unwrap();
-    let failure = runtime.load_bytes(&whole[..whole.len() / 2], false).await.unwrap_err();
+    let failure = runtime
+        .load_bytes(&whole[..whole.len() / 2], false)
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::PluginInvalid, "{failure:?}");
-    let missing = CompileWith::Child { program: "/nonexistent/postern".into(), args: vec![] };
+    let missing = CompileWith::Child {
+        program: "/nonexistent/postern".into(),
+        args: vec![],
+    };
     let runtime = Runtime::builder().compile_with(missing).build().unwrap();
     let failure = runtime.load_bytes(&whole, false).await.unwrap_err();
     assert_eq!(failure.code, Code::Internal);
@@ -119,7 +173,10 @@ async fn bundled_plugins_are_mapped_and_nothing_is_compiled() {
     let (source, bundle) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(source.path().join("minimal.wasm"), guest("minimal")).unwrap();
     std::fs::write(source.path().join("engine.wasm"), guest("engine")).unwrap();
-    assert_eq!(aot::compile_bundled(source.path(), bundle.path()).unwrap(), ["engine", "minimal"]);
+    assert_eq!(
+        aot::compile_bundled(source.path(), bundle.path()).unwrap(),
+        ["engine", "minimal"]
+    );
     let runtime = Runtime::builder().compile_with(child()).build().unwrap();
     let loaded = runtime.load_bundled(bundle.path()).await.unwrap();
     assert_eq!(loaded.len(), 2);
@@ -129,7 +186,9 @@ async fn bundled_plugins_are_mapped_and_nothing_is_compiled() {
     assert_eq!(bench.value(&bench.call(json!({}))).await, "k1");
 
     let meta = bundle.path().join("minimal.json");
-    let stale = std::fs::read_to_string(&meta).unwrap().replace("\"engine\": \"", "\"engine\": \"0");
+    let stale = std::fs::read_to_string(&meta)
+        .unwrap()
+        .replace("\"engine\": \"", "\"engine\": \"0");
     std::fs::write(&meta, stale).unwrap();
     let runtime = Runtime::builder().compile_with(child()).build().unwrap();
     assert_eq!(runtime.load_bundled(bundle.path()).await.unwrap().len(), 2);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use postern_core::egress::{AddressRules, AllowedEndpoint, EgressPolicy, Origin, TlsSettings};
 use postern_core::failure::Failure;
 use postern_core::plugin::{
-    Answer, Call, Credential, Digest, IdentityId, Outcome, Part, Pick, PluginHost as _, Request, Revision,
+    Answer, Call, Credential, Digest, IdentityId, Outcome, Part, Pick, PluginHost as _, Request,
+    Revision,
 };
-use postern_runtime::aot::CompileWith;
 use postern_runtime::Runtime;
+use postern_runtime::aot::CompileWith;
 
 /// Values that must never appear in a failure or a log.
 pub const SENTINELS: [&str; 2] = ["sentinel-credential-5d41402a", "sentinel-session-7b52009b"];
@@ -27,12 +28,16 @@ pub fn component(name: &str) -> Vec<u8> {
         PathBuf::from,
     );
     let path = dir.join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests` first", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests` first", path.display()))
 }
 
 /// A runtime that compiles in this process: these guests are ours.
 pub fn runtime() -> Runtime {
-    Runtime::builder().compile_with(CompileWith::InProcess).build().unwrap()
+    Runtime::builder()
+        .compile_with(CompileWith::InProcess)
+        .build()
+        .unwrap()
 }
 
 pub struct Bench {
@@ -59,7 +64,11 @@ pub fn call(plugin: &Digest, config: serde_json::Value) -> Call {
         plugin: plugin.clone(),
         identity: IdentityId("identity".into()),
         config: config.to_string().into(),
-        credentials: vec![Credential { pointer: "/auth".into(), value: SENTINELS[0].into(), attributes: vec![] }],
+        credentials: vec![Credential {
+            pointer: "/auth".into(),
+            value: SENTINELS[0].into(),
+            attributes: vec![],
+        }],
         session: Some(SENTINELS[1].into()),
         namespace: Some("team-a".into()),
         egress: Arc::new(EgressPolicy::default()),
@@ -75,17 +84,32 @@ pub fn open_to(origins: &[&str]) -> Arc<EgressPolicy> {
 }
 
 pub fn open_with_tls(origins: &[&str], tls: TlsSettings) -> Arc<EgressPolicy> {
-    let endpoint = |o: &&str| AllowedEndpoint { origin: Origin::parse(o).unwrap(), tls: tls.clone() };
+    let endpoint = |o: &&str| AllowedEndpoint {
+        origin: Origin::parse(o).unwrap(),
+        tls: tls.clone(),
+    };
     Arc::new(EgressPolicy {
         endpoints: origins.iter().map(endpoint).collect(),
-        rules: AddressRules { loopback: true, ..AddressRules::default() },
+        rules: AddressRules {
+            loopback: true,
+            ..AddressRules::default()
+        },
         ..EgressPolicy::default()
     })
 }
 
 pub fn request(key: &str) -> Request {
-    let picks = vec![Pick { property: None, members: false }];
-    Request { key: key.into(), version: None, metadata: false, picks, known: None }
+    let picks = vec![Pick {
+        property: None,
+        members: false,
+    }];
+    Request {
+        key: key.into(),
+        version: None,
+        metadata: false,
+        picks,
+        known: None,
+    }
 }
 
 impl Bench {
@@ -113,7 +137,11 @@ impl Bench {
     /// The failure of the call, after which the next call must work.
     pub async fn broken(&self, call: &Call) -> Failure {
         let failure = clean(self.read(call).await.unwrap_err());
-        assert_eq!(self.value(&self.call(serde_json::json!({}))).await, "k1", "the next call works");
+        assert_eq!(
+            self.value(&self.call(serde_json::json!({}))).await,
+            "k1",
+            "the next call works"
+        );
         failure
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use postern_core::failure::Code;
 use postern_core::plugin::{Answer, Part, Pick, PluginHost as _, Query};
-use postern_runtime::{Limits, Runtime};
 use postern_runtime::aot::CompileWith;
+use postern_runtime::{Limits, Runtime};
 use serde_json::json;
 
 use crate::kit::{self, Logged, SENTINELS, bench_in, guest, hostile, request};
@@ -17,7 +17,10 @@ async fn an_endless_loop_ends_when_its_cpu_time_is_used_up() {
     let started = Instant::now();
     let failure = bench.broken(&bench.call(json!({"do": "loop"}))).await;
     assert_eq!(failure.code, Code::LimitExceeded);
-    assert_eq!(failure.public, "plugin hostile 0.1.0 used more than 2 s of CPU time in read.get-batch");
+    assert_eq!(
+        failure.public,
+        "plugin hostile 0.1.0 used more than 2 s of CPU time in read.get-batch"
+    );
     assert!(started.elapsed() < Duration::from_secs(15));
 }
 
@@ -32,7 +35,10 @@ async fn a_loop_that_outlasts_the_deadline_is_a_timeout_and_others_run_meanwhile
     assert_eq!(kit::value_of(&answered.unwrap()), "k1");
     let failure = kit::clean(looping.unwrap_err());
     assert_eq!(failure.code, Code::Timeout);
-    assert!(failure.public.contains("did not finish within 0.3 s"), "{failure}");
+    assert!(
+        failure.public.contains("did not finish within 0.3 s"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -40,7 +46,10 @@ async fn an_endless_allocation_ends_at_the_memory_limit() {
     let bench = hostile().await;
     let failure = bench.broken(&bench.call(json!({"do": "alloc"}))).await;
     assert_eq!(failure.code, Code::LimitExceeded);
-    assert_eq!(failure.public, "plugin hostile 0.1.0 wanted more than 64 MiB of memory in read.get-batch");
+    assert_eq!(
+        failure.public,
+        "plugin hostile 0.1.0 wanted more than 64 MiB of memory in read.get-batch"
+    );
 }
 
 #[tokio::test]
@@ -49,10 +58,17 @@ async fn several_memories_share_one_limit() {
     let bench = bench_in(kit::runtime(), &wat_guest::growing_memories(3, 400)).await;
     let failure = kit::clean(bench.read(&bench.call(json!({}))).await.unwrap_err());
     assert_eq!(failure.code, Code::LimitExceeded, "{failure:?}");
-    assert!(failure.public.contains("more than 64 MiB of memory"), "{failure}");
+    assert!(
+        failure.public.contains("more than 64 MiB of memory"),
+        "{failure}"
+    );
     let bench = bench_in(kit::runtime(), &wat_guest::growing_memories(2, 400)).await;
     let failure = kit::clean(bench.read(&bench.call(json!({}))).await.unwrap_err());
-    assert_eq!(failure.code, Code::ContractBroken, "two of them fit, and the guest gets on to answer nothing: {failure:?}");
+    assert_eq!(
+        failure.code,
+        Code::ContractBroken,
+        "two of them fit, and the guest gets on to answer nothing: {failure:?}"
+    );
 }
 
 #[tokio::test]
@@ -60,7 +76,12 @@ async fn a_table_grows_to_its_limit_and_no_further() {
     let bench = bench_in(kit::runtime(), &wat_guest::growing_table(200_000)).await;
     let failure = kit::clean(bench.read(&bench.call(json!({}))).await.unwrap_err());
     assert_eq!(failure.code, Code::LimitExceeded, "{failure:?}");
-    assert!(failure.public.contains("table of more than 100000 elements"), "{failure}");
+    assert!(
+        failure
+            .public
+            .contains("table of more than 100000 elements"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -68,51 +89,111 @@ async fn a_trap_is_a_failure_of_this_call_alone() {
     let bench = hostile().await;
     let failure = bench.broken(&bench.call(json!({"do": "trap"}))).await;
     assert_eq!(failure.code, Code::Trapped);
-    assert_eq!(failure.public, "plugin hostile 0.1.0 gave up (it panicked or aborted) in read.get-batch");
+    assert_eq!(
+        failure.public,
+        "plugin hostile 0.1.0 gave up (it panicked or aborted) in read.get-batch"
+    );
 }
 
 #[tokio::test]
 async fn a_deep_recursion_uses_up_the_guests_stack_not_ours() {
     let bench = hostile().await;
-    let failure = bench.broken(&bench.call(json!({"do": "recurse", "n": 10_000_000}))).await;
-    assert!(matches!(failure.code, Code::LimitExceeded | Code::Trapped), "{failure:?}");
+    let failure = bench
+        .broken(&bench.call(json!({"do": "recurse", "n": 10_000_000})))
+        .await;
+    assert!(
+        matches!(failure.code, Code::LimitExceeded | Code::Trapped),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]
 async fn values_are_limited_one_by_one_and_together() {
     let bench = hostile().await;
     let mib = 1 << 20;
-    assert!(bench.read(&bench.call(json!({"do": "big-value", "n": mib}))).await.is_ok());
-    let failure = bench.broken(&bench.call(json!({"do": "big-value", "n": mib + 1}))).await;
+    assert!(
+        bench
+            .read(&bench.call(json!({"do": "big-value", "n": mib})))
+            .await
+            .is_ok()
+    );
+    let failure = bench
+        .broken(&bench.call(json!({"do": "big-value", "n": mib + 1})))
+        .await;
     assert_eq!(failure.code, Code::LimitExceeded);
-    assert!(failure.public.contains("a value of 1048577 bytes, more than 1024 KiB"), "{failure}");
+    assert!(
+        failure
+            .public
+            .contains("a value of 1048577 bytes, more than 1024 KiB"),
+        "{failure}"
+    );
     let many: Vec<_> = (0..17).map(|i| request(&i.to_string())).collect();
-    let failure = bench.runtime.read(&bench.call(json!({"do": "big-value", "n": mib})), &many).await.unwrap_err();
+    let failure = bench
+        .runtime
+        .read(&bench.call(json!({"do": "big-value", "n": mib})), &many)
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::LimitExceeded);
-    assert!(failure.public.contains("more than 16 MiB at once"), "{failure}");
+    assert!(
+        failure.public.contains("more than 16 MiB at once"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
 async fn more_than_the_host_would_copy_is_refused() {
     let bench = hostile().await;
-    let failure = bench.broken(&bench.call(json!({"do": "big-value", "n": 25 << 20}))).await;
+    let failure = bench
+        .broken(&bench.call(json!({"do": "big-value", "n": 25 << 20})))
+        .await;
     assert_eq!(failure.code, Code::LimitExceeded, "{failure:?}");
-    assert!(failure.public.contains("more than 24 MiB at once"), "{failure}");
+    assert!(
+        failure.public.contains("more than 24 MiB at once"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
 async fn members_are_counted() {
     let bench = hostile().await;
     let mut asked = request("k1");
-    asked.picks = vec![Pick { property: None, members: true }];
+    asked.picks = vec![Pick {
+        property: None,
+        members: true,
+    }];
     let call = bench.call(json!({"do": "many-members", "n": 10_001}));
-    let failure = bench.runtime.read(&call, &[asked.clone()]).await.unwrap_err();
+    let failure = bench
+        .runtime
+        .read(&call, &[asked.clone()])
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::LimitExceeded);
-    assert!(failure.public.contains("more than 10000 values"), "{failure}");
-    let outcomes = bench.runtime.read(&bench.call(json!({"do": "many-members", "n": 3})), &[asked]).await.unwrap();
-    assert!(matches!(&outcomes[0].answer, Answer::Parts(p) if matches!(&p[0], Part::Members(m) if m.len() == 3)));
+    assert!(
+        failure.public.contains("more than 10000 values"),
+        "{failure}"
+    );
+    let outcomes = bench
+        .runtime
+        .read(&bench.call(json!({"do": "many-members", "n": 3})), &[asked])
+        .await
+        .unwrap();
+    assert!(
+        matches!(&outcomes[0].answer, Answer::Parts(p) if matches!(&p[0], Part::Members(m) if m.len() == 3))
+    );
     let found = bench.call(json!({"do": "many-found", "n": 10_001}));
-    let failure = bench.runtime.find(&found, &Query { path: None, tags: vec![], name: None }, None).await.unwrap_err();
+    let failure = bench
+        .runtime
+        .find(
+            &found,
+            &Query {
+                path: None,
+                tags: vec![],
+                name: None,
+            },
+            None,
+        )
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, Code::LimitExceeded);
 }
 
@@ -120,11 +201,26 @@ async fn members_are_counted() {
 async fn counts_that_do_not_fit_the_question_break_the_contract() {
     let bench = hostile().await;
     let table = [
-        (json!({"do": "no-outcomes"}), "answered 1 requests with 0 outcomes"),
-        (json!({"do": "many-outcomes", "n": 3}), "answered 1 requests with 3 outcomes"),
-        (json!({"do": "many-parts", "n": 2}), "answered 1 picks with 2 parts"),
-        (json!({"do": "many-members", "n": 2}), "answered members where a value was picked"),
-        (json!({"do": "unchanged"}), "answered `unchanged` where no tag was offered"),
+        (
+            json!({"do": "no-outcomes"}),
+            "answered 1 requests with 0 outcomes",
+        ),
+        (
+            json!({"do": "many-outcomes", "n": 3}),
+            "answered 1 requests with 3 outcomes",
+        ),
+        (
+            json!({"do": "many-parts", "n": 2}),
+            "answered 1 picks with 2 parts",
+        ),
+        (
+            json!({"do": "many-members", "n": 2}),
+            "answered members where a value was picked",
+        ),
+        (
+            json!({"do": "unchanged"}),
+            "answered `unchanged` where no tag was offered",
+        ),
     ];
     for (config, text) in table {
         let failure = bench.broken(&bench.call(config)).await;
@@ -133,7 +229,11 @@ async fn counts_that_do_not_fit_the_question_break_the_contract() {
     }
     let mut known = request("k1");
     known.known = Some("t1".into());
-    let outcomes = bench.runtime.read(&bench.call(json!({"do": "unchanged"})), &[known]).await.unwrap();
+    let outcomes = bench
+        .runtime
+        .read(&bench.call(json!({"do": "unchanged"})), &[known])
+        .await
+        .unwrap();
     assert_eq!(outcomes[0].answer, Answer::Unchanged);
 }
 
@@ -142,15 +242,22 @@ async fn a_text_that_is_not_utf8_breaks_the_contract() {
     let bench = hostile().await;
     let failure = bench.broken(&bench.call(json!({"do": "bad-utf8"}))).await;
     assert_eq!(failure.code, Code::ContractBroken, "{failure:?}");
-    assert!(failure.public.contains("a text that is not valid UTF-8"), "{failure}");
+    assert!(
+        failure.public.contains("a text that is not valid UTF-8"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
 async fn a_guests_text_is_one_line_cut_and_without_values() {
     let bench = hostile().await;
-    let failure = bench.reported(&bench.call(json!({"do": "control-text"}))).await;
+    let failure = bench
+        .reported(&bench.call(json!({"do": "control-text"})))
+        .await;
     assert_eq!(failure.public, "a b [31mred line");
-    let failure = bench.reported(&bench.call(json!({"do": "long-text", "n": 10_000}))).await;
+    let failure = bench
+        .reported(&bench.call(json!({"do": "long-text", "n": 10_000})))
+        .await;
     assert!(failure.public.len() <= 400, "{}", failure.public.len());
     let failure = bench.reported(&bench.call(json!({"do": "leak"}))).await;
     assert_eq!(failure.public, "session <redacted> credentials <redacted>");
@@ -161,19 +268,37 @@ async fn an_unknown_code_is_the_plugins_fault_and_a_known_one_keeps_its_wait() {
     let bench = hostile().await;
     let failure = bench.reported(&bench.call(json!({"do": "bad-code"}))).await;
     assert_eq!(failure.code, Code::ContractBroken);
-    assert!(failure.public.contains("unknown code \"surprise\""), "{failure}");
-    let failure = bench.reported(&bench.call(json!({"do": "rate-limited"}))).await;
-    assert_eq!((failure.code, failure.retry_after), (Code::RateLimited, Some(Duration::from_millis(1500))));
+    assert!(
+        failure.public.contains("unknown code \"surprise\""),
+        "{failure}"
+    );
+    let failure = bench
+        .reported(&bench.call(json!({"do": "rate-limited"})))
+        .await;
+    assert_eq!(
+        (failure.code, failure.retry_after),
+        (Code::RateLimited, Some(Duration::from_millis(1500)))
+    );
 }
 
 #[tokio::test]
 async fn a_flood_of_log_lines_is_cut_and_counted() {
     let bench = hostile().await;
     let (logged, _guard) = Logged::start();
-    assert_eq!(bench.value(&bench.call(json!({"do": "log-flood", "n": 1000}))).await, "k1");
+    assert_eq!(
+        bench
+            .value(&bench.call(json!({"do": "log-flood", "n": 1000})))
+            .await,
+        "k1"
+    );
     let text = logged.text();
     assert_eq!(text.lines().filter(|l| l.contains("flood ")).count(), 64);
-    assert_eq!(text.lines().filter(|l| l.contains("further lines of this call are dropped")).count(), 1);
+    assert_eq!(
+        text.lines()
+            .filter(|l| l.contains("further lines of this call are dropped"))
+            .count(),
+        1
+    );
     assert!(text.lines().all(|l| l.len() < 1300), "each line is cut");
 }
 
@@ -181,9 +306,15 @@ async fn a_flood_of_log_lines_is_cut_and_counted() {
 async fn a_log_line_never_shows_a_value_of_the_call() {
     let bench = hostile().await;
     let (logged, _guard) = Logged::start();
-    assert_eq!(bench.value(&bench.call(json!({"do": "log-secrets"}))).await, "k1");
+    assert_eq!(
+        bench.value(&bench.call(json!({"do": "log-secrets"}))).await,
+        "k1"
+    );
     let text = logged.text();
-    assert!(text.contains("session <redacted> credentials <redacted>"), "{text}");
+    assert!(
+        text.contains("session <redacted> credentials <redacted>"),
+        "{text}"
+    );
     for sentinel in SENTINELS {
         assert!(!text.contains(sentinel), "{text}");
     }
@@ -191,13 +322,32 @@ async fn a_log_line_never_shows_a_value_of_the_call() {
 
 #[tokio::test]
 async fn an_engine_that_loops_ends_too() {
-    let limits = Limits { cpu: Duration::from_millis(200), ..Limits::engine() };
-    let runtime = Runtime::builder().compile_with(CompileWith::InProcess).engine_limits(limits).build().unwrap();
+    let limits = Limits {
+        cpu: Duration::from_millis(200),
+        ..Limits::engine()
+    };
+    let runtime = Runtime::builder()
+        .compile_with(CompileWith::InProcess)
+        .engine_limits(limits)
+        .build()
+        .unwrap();
     let engine = runtime.load_bytes(&guest("engine"), false).await.unwrap();
-    let template = postern_core::plugin::Template { name: "t".into(), source: "loop".into() };
-    let job = postern_core::plugin::RenderJob { templates: vec![template], data: vec![] };
-    let failure = runtime.render(&engine.digest, &[job], &vec![]).await.unwrap_err();
-    assert!(matches!(failure.code, Code::LimitExceeded | Code::Timeout), "{failure:?}");
+    let template = postern_core::plugin::Template {
+        name: "t".into(),
+        source: "loop".into(),
+    };
+    let job = postern_core::plugin::RenderJob {
+        templates: vec![template],
+        data: vec![],
+    };
+    let failure = runtime
+        .render(&engine.digest, &[job], &vec![])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(failure.code, Code::LimitExceeded | Code::Timeout),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,14 +20,22 @@ async fn refused_wat(text: &str) -> Failure {
 async fn a_core_module_is_told_what_to_do() {
     let failure = refused_wat("(module)").await;
     assert_eq!(failure.code, Code::PluginInvalid);
-    assert!(failure.public.contains("core module, not a component; make a component of it"), "{failure}");
+    assert!(
+        failure
+            .public
+            .contains("core module, not a component; make a component of it"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_webassembly_is_said_to_be_none() {
     let failure = refused(b"#!/bin/sh\necho hello\n").await;
     assert_eq!(failure.code, Code::PluginInvalid);
-    assert!(failure.public.contains("not a WebAssembly component"), "{failure}");
+    assert!(
+        failure.public.contains("not a WebAssembly component"),
+        "{failure}"
+    );
     assert_eq!(refused(b"").await.code, Code::PluginInvalid);
 }
 
@@ -51,7 +59,12 @@ async fn a_file_above_the_size_limit_is_not_even_parsed() {
 async fn the_wrong_world_is_named() {
     let failure = refused_wat("(component)").await;
     assert_eq!(failure.code, Code::PluginInvalid);
-    assert!(failure.public.contains("neither the world provider nor the world template-engine"), "{failure}");
+    assert!(
+        failure
+            .public
+            .contains("neither the world provider nor the world template-engine"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +72,12 @@ async fn a_foreign_import_is_refused_by_name() {
     let wasi = r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#;
     let failure = refused_wat(wasi).await;
     assert_eq!(failure.code, Code::PluginInvalid);
-    assert!(failure.public.contains("it imports wasi:cli/environment@0.2.0"), "{failure}");
+    assert!(
+        failure
+            .public
+            .contains("it imports wasi:cli/environment@0.2.0"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -68,7 +86,12 @@ async fn an_engine_that_wants_the_network_is_refused() {
         (import "postern:plugin/http@0.1.0" (instance))
         (instance $r) (export "postern:plugin/render@0.1.0" (instance $r)))"#;
     let failure = refused_wat(greedy).await;
-    assert!(failure.public.contains("imports postern:plugin/http@0.1.0, and a template engine may import only entropy"), "{failure}");
+    assert!(
+        failure.public.contains(
+            "imports postern:plugin/http@0.1.0, and a template engine may import only entropy"
+        ),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -79,7 +102,10 @@ async fn an_export_of_another_shape_is_another_version_of_the_contract() {
         (export "postern:plugin/read@0.1.0" (instance $e)))"#;
     let failure = refused_wat(other).await;
     assert_eq!(failure.code, Code::PluginInvalid);
-    assert!(failure.public.contains("another version of the contract"), "{failure}");
+    assert!(
+        failure.public.contains("another version of the contract"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -97,7 +123,12 @@ async fn a_description_must_be_usable() {
     }
     let failure = refused(&wat_guest::described(b"\xff\xfe", "{}")).await;
     assert_eq!(failure.code, Code::ContractBroken, "{failure:?}");
-    assert!(runtime().load_bytes(&wat_guest::described(b"wat", "{}"), false).await.is_ok());
+    assert!(
+        runtime()
+            .load_bytes(&wat_guest::described(b"wat", "{}"), false)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]

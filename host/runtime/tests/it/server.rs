@@ -46,14 +46,22 @@ impl Server {
                     match tls {
                         None => _ = builder.serve_connection(TokioIo::new(tcp), service).await,
                         Some(tls) => {
-                            let Ok(stream) = tls.accept(tcp).await else { return };
-                            _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                            let Ok(stream) = tls.accept(tcp).await else {
+                                return;
+                            };
+                            _ = builder
+                                .serve_connection(TokioIo::new(stream), service)
+                                .await;
                         }
                     }
                 });
             }
         });
-        Self { address, connections, scheme }
+        Self {
+            address,
+            connections,
+            scheme,
+        }
     }
 
     pub fn origin(&self) -> String {
@@ -65,30 +73,53 @@ impl Server {
     }
 }
 
-async fn answer(request: hyper::Request<Incoming>) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let response = hyper::Response::builder();
     let text = |text: String| Full::new(Bytes::from(text));
-    let (kind, argument) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    let (kind, argument) = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .unwrap_or((path.trim_start_matches('/'), ""));
     let built = match kind {
         "redirect" => {
             let to = request.uri().query().unwrap_or_default().to_owned();
-            response.status(302).header("location", to).body(text("moved".into()))
+            response
+                .status(302)
+                .header("location", to)
+                .body(text("moved".into()))
         }
         "slow" => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             response.body(text("late".into()))
         }
-        "big" => response.body(Full::new(Bytes::from(vec![b'b'; argument.parse().unwrap_or(0)]))),
+        "big" => response.body(Full::new(Bytes::from(vec![
+            b'b';
+            argument.parse().unwrap_or(0)
+        ]))),
         "many-headers" => {
             let many = (0..500).fold(response, |r, i| r.header(format!("x-{i}"), "y"));
             many.body(text("headers".into()))
         }
-        "status" => response.status(argument.parse::<u16>().unwrap_or(500)).body(text("status".into())),
+        "status" => response
+            .status(argument.parse::<u16>().unwrap_or(500))
+            .body(text("status".into())),
         "seen" => {
-            let header = |name: &str| request.headers().get(name).map_or("-", |v| v.to_str().unwrap_or("?")).to_owned();
+            let header = |name: &str| {
+                request
+                    .headers()
+                    .get(name)
+                    .map_or("-", |v| v.to_str().unwrap_or("?"))
+                    .to_owned()
+            };
             let version = format!("{:?}", request.version());
-            response.body(text(format!("{version} {} {}", header("user-agent"), header("host"))))
+            response.body(text(format!(
+                "{version} {} {}",
+                header("user-agent"),
+                header("host")
+            )))
         }
         _ => response.body(text(format!("hello {path}"))),
     };

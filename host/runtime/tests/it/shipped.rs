@@ -8,7 +8,11 @@ use crate::kit::component;
 
 /// Their code is kept between runs: compiling Go's takes long in a test build.
 fn runtime() -> Runtime {
-    Runtime::builder().cache_dir(env!("CARGO_TARGET_TMPDIR")).compile_with(CompileWith::InProcess).build().unwrap()
+    Runtime::builder()
+        .cache_dir(env!("CARGO_TARGET_TMPDIR"))
+        .compile_with(CompileWith::InProcess)
+        .build()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -26,15 +30,35 @@ async fn every_shipped_provider_loads() {
 #[tokio::test]
 async fn the_shipped_engine_renders_within_its_limits() {
     let runtime = runtime();
-    let engine = runtime.load_bytes(&component("go-template"), true).await.unwrap();
+    let engine = runtime
+        .load_bytes(&component("go-template"), true)
+        .await
+        .unwrap();
     assert!(engine.is_engine);
-    let template = |source: &str| Template { name: "t".into(), source: source.into() };
-    let job = RenderJob {
-        templates: vec![template("{{ .user | upper }}"), template("{{ .user"), template(r#"{{ genPrivateKey "rsa" | len }}"#)],
-        data: vec![Datum { path: vec!["user".into()], value: "app".into() }],
+    let template = |source: &str| Template {
+        name: "t".into(),
+        source: source.into(),
     };
-    let rendered = runtime.render(&engine.digest, &[job], &vec![]).await.unwrap();
+    let job = RenderJob {
+        templates: vec![
+            template("{{ .user | upper }}"),
+            template("{{ .user"),
+            template(r#"{{ genPrivateKey "rsa" | len }}"#),
+        ],
+        data: vec![Datum {
+            path: vec!["user".into()],
+            value: "app".into(),
+        }],
+    };
+    let rendered = runtime
+        .render(&engine.digest, &[job], &vec![])
+        .await
+        .unwrap();
     assert_eq!(rendered[0][0].as_ref().unwrap().expose(), b"APP");
     assert!(rendered[0][1].is_err(), "an open brace");
-    assert!(rendered[0][2].is_ok(), "a key of sprig's: {:?}", rendered[0][2]);
+    assert!(
+        rendered[0][2].is_ok(),
+        "a key of sprig's: {:?}",
+        rendered[0][2]
+    );
 }

@@ -6,11 +6,16 @@ struct Description<'a> {
     schema: &'a [u8],
 }
 
-const FINE: Description<'static> = Description { name: b"wat", schema: b"{}" };
+const FINE: Description<'static> = Description {
+    name: b"wat",
+    schema: b"{}",
+};
 
 /// A provider that on `read` grows `memories` further memories by `pages` each and then answers with nothing.
 pub fn growing_memories(memories: usize, pages: u32) -> Vec<u8> {
-    let declared: String = (0..memories).map(|i| format!("(memory $m{i} 1)\n")).collect();
+    let declared: String = (0..memories)
+        .map(|i| format!("(memory $m{i} 1)\n"))
+        .collect();
     let grow: String = (0..memories)
         .map(|i| format!("(if (i32.eq (memory.grow $m{i} (i32.const {pages})) (i32.const -1)) (then unreachable))\n"))
         .collect();
@@ -27,7 +32,14 @@ pub fn growing_table(elements: u32) -> Vec<u8> {
 
 /// A provider that describes itself with these bytes.
 pub fn described(name: &[u8], schema: &str) -> Vec<u8> {
-    component(&Description { name, schema: schema.as_bytes() }, "", "")
+    component(
+        &Description {
+            name,
+            schema: schema.as_bytes(),
+        },
+        "",
+        "",
+    )
 }
 
 fn component(description: &Description<'_>, declared: &str, on_read: &str) -> Vec<u8> {
@@ -51,7 +63,11 @@ fn module(description: &Description<'_>, declared: &str, on_read: &str) -> Strin
     let summary = place(b"");
     let serves = [1024 + 128, 1];
     let fields: [[u32; 2]; 5] = [name, version, serves, schema, [0, 0]];
-    let words: Vec<u32> = fields.concat().into_iter().chain([1, summary[0], summary[1], 0, 0]).collect();
+    let words: Vec<u32> = fields
+        .concat()
+        .into_iter()
+        .chain([1, summary[0], summary[1], 0, 0])
+        .collect();
     format!(
         r#"(core module $main
             (memory (export "memory") 1)

@@ -28,7 +28,10 @@ struct Backend {
 
 impl Backend {
     fn set(&self, key: &str, value: &str) {
-        self.values.lock().unwrap().insert(key.into(), Ok(value.into()));
+        self.values
+            .lock()
+            .unwrap()
+            .insert(key.into(), Ok(value.into()));
     }
 
     fn batches(&self) -> Vec<usize> {
@@ -42,7 +45,10 @@ impl Reader for Backend {
             self.asked.lock().unwrap().push(requests.to_vec());
             // What a backend answers is decided when it is asked, and arrives later.
             let outcomes = requests.iter().map(|r| self.answer(r)).collect();
-            self.most_running.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            self.most_running.fetch_max(
+                self.running.fetch_add(1, Ordering::SeqCst) + 1,
+                Ordering::SeqCst,
+            );
             tokio::time::sleep(self.latency).await;
             self.running.fetch_sub(1, Ordering::SeqCst);
             assert!(!self.panics, "the reader was told to panic");
@@ -62,7 +68,9 @@ impl Backend {
                     .iter()
                     .map(|pick| match &pick.property {
                         None => Part::Value(SecretValue::from(value.as_str())),
-                        Some(property) => Part::Value(SecretValue::from(format!("{value}.{property}"))),
+                        Some(property) => {
+                            Part::Value(SecretValue::from(format!("{value}.{property}")))
+                        }
                     })
                     .collect(),
             ),
@@ -82,26 +90,49 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn desk(batch_size: usize, in_flight: usize, backend: Backend) -> Desk {
     let (syncs, counters) = (Arc::new(Syncs::default()), Arc::new(Counters::default()));
-    let bounds = Bounds { batch_size, in_flight, linger: Duration::from_millis(2) };
+    let bounds = Bounds {
+        batch_size,
+        in_flight,
+        linger: Duration::from_millis(2),
+    };
     let fetcher = Fetcher::new(bounds, syncs.clone(), counters.clone());
-    Desk { fetcher, backend: Arc::new(backend), syncs, counters }
+    Desk {
+        fetcher,
+        backend: Arc::new(backend),
+        syncs,
+        counters,
+    }
 }
 
 fn slow() -> Backend {
-    Backend { latency: SECOND, ..Backend::default() }
+    Backend {
+        latency: SECOND,
+        ..Backend::default()
+    }
 }
 
 fn object(key: &str) -> Object {
-    Object { key: key.into(), version: None, metadata: false }
+    Object {
+        key: key.into(),
+        version: None,
+        metadata: false,
+    }
 }
 
 fn pick(property: Option<&str>) -> Pick {
-    Pick { property: property.map(str::to_owned), members: false }
+    Pick {
+        property: property.map(str::to_owned),
+        members: false,
+    }
 }
 
 impl Desk {
     /// Starts a read of one key, due now.
-    fn start(&self, key: &str, property: Option<&str>) -> tokio::task::JoinHandle<Result<String, Code>> {
+    fn start(
+        &self,
+        key: &str,
+        property: Option<&str>,
+    ) -> tokio::task::JoinHandle<Result<String, Code>> {
         self.start_due(key, property, Instant::now(), 60 * SECOND)
     }
 
@@ -112,10 +143,16 @@ impl Desk {
         due: Instant,
         patience: Duration,
     ) -> tokio::task::JoinHandle<Result<String, Code>> {
-        let (fetcher, reader) = (self.fetcher.clone(), self.backend.clone() as Arc<dyn Reader>);
+        let (fetcher, reader) = (
+            self.fetcher.clone(),
+            self.backend.clone() as Arc<dyn Reader>,
+        );
         let wanted = vec![(object(key), pick(property))];
         tokio::spawn(async move {
-            let span = Span { due, deadline: Instant::now() + patience };
+            let span = Span {
+                due,
+                deadline: Instant::now() + patience,
+            };
             text(fetcher.fetch(&reader, wanted, span).await.remove(0))
         })
     }
@@ -143,24 +180,39 @@ async fn a_burst_over_few_keys_asks_each_key_once() {
     for key in 0..100 {
         desk.backend.set(&key.to_string(), "v");
     }
-    let all: Vec<_> = (0..1000).map(|n| desk.start(&(n % 100).to_string(), None)).collect();
+    let all: Vec<_> = (0..1000)
+        .map(|n| desk.start(&(n % 100).to_string(), None))
+        .collect();
     for one in all {
         assert_eq!(one.await.unwrap(), Ok("v".into()));
     }
     assert_eq!(desk.backend.batches(), [100]);
-    assert_eq!((desk.counters.snapshot().reads, desk.counters.snapshot().coalesced), (100, 900));
+    assert_eq!(
+        (
+            desk.counters.snapshot().reads,
+            desk.counters.snapshot().coalesced
+        ),
+        (100, 900)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn picks_of_one_object_are_read_once() {
     let desk = desk(0, 8, slow());
     desk.backend.set("db", "v");
-    let (user, password, whole) = (desk.start("db", Some("user")), desk.start("db", Some("password")), desk.start("db", None));
+    let (user, password, whole) = (
+        desk.start("db", Some("user")),
+        desk.start("db", Some("password")),
+        desk.start("db", None),
+    );
     assert_eq!(user.await.unwrap(), Ok("v.user".into()));
     assert_eq!(password.await.unwrap(), Ok("v.password".into()));
     assert_eq!(whole.await.unwrap(), Ok("v".into()));
     let asked = desk.backend.asked.lock().unwrap();
-    assert_eq!((asked.len(), asked[0].len(), asked[0][0].picks.len()), (1, 1, 3));
+    assert_eq!(
+        (asked.len(), asked[0].len(), asked[0][0].picks.len()),
+        (1, 1, 3)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +236,10 @@ async fn a_fetch_that_began_in_time_is_joined() {
     let first = desk.start("db", None);
     pass(SECOND / 2).await;
     let second = desk.start_due("db", None, due, 60 * SECOND);
-    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("v".into()), Ok("v".into())));
+    assert_eq!(
+        (first.await.unwrap(), second.await.unwrap()),
+        (Ok("v".into()), Ok("v".into()))
+    );
     assert_eq!(desk.backend.batches(), [1]);
 }
 
@@ -210,12 +265,18 @@ async fn an_outcome_serves_a_sync_that_was_due_before_and_is_dropped_after_the_l
     *desk.syncs.0.lock().unwrap() = Some(due);
     desk.start("db", None).await.unwrap().unwrap();
     assert_eq!(desk.kept_bytes(), 1);
-    assert_eq!(desk.start_due("db", None, due, SECOND).await.unwrap(), Ok("v".into()));
+    assert_eq!(
+        desk.start_due("db", None, due, SECOND).await.unwrap(),
+        Ok("v".into())
+    );
     assert_eq!(desk.backend.batches(), [1]);
     *desk.syncs.0.lock().unwrap() = Some(Instant::now());
     pass(SECOND).await;
     assert_eq!(desk.kept_bytes(), 0);
-    desk.start_due("db", None, due, 2 * SECOND).await.unwrap().unwrap();
+    desk.start_due("db", None, due, 2 * SECOND)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(desk.backend.batches(), [1, 1]);
 }
 
@@ -248,7 +309,10 @@ async fn an_outcome_is_dropped_after_thirty_seconds_whoever_still_waits() {
     assert_eq!(desk.kept_bytes(), 1);
     pass(2 * SECOND).await;
     assert_eq!(desk.kept_bytes(), 0);
-    desk.start_due("db", None, due, 60 * SECOND).await.unwrap().unwrap();
+    desk.start_due("db", None, due, 60 * SECOND)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(desk.backend.batches(), [1, 1]);
 }
 
@@ -259,15 +323,27 @@ async fn no_more_than_eight_mebibytes_are_kept_and_the_oldest_goes_first() {
     *desk.syncs.0.lock().unwrap() = Some(due);
     for key in ["a", "b", "c"] {
         desk.backend.set(key, &"x".repeat(3 << 20));
-        desk.start_due(key, None, due, 60 * SECOND).await.unwrap().unwrap();
+        desk.start_due(key, None, due, 60 * SECOND)
+            .await
+            .unwrap()
+            .unwrap();
     }
     assert_eq!(desk.kept_bytes(), 6 << 20);
-    desk.start_due("c", None, due, 60 * SECOND).await.unwrap().unwrap();
+    desk.start_due("c", None, due, 60 * SECOND)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(desk.backend.batches().len(), 3);
-    desk.start_due("a", None, due, 60 * SECOND).await.unwrap().unwrap();
+    desk.start_due("a", None, due, 60 * SECOND)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(desk.backend.batches().len(), 4);
     desk.backend.set("big", &"x".repeat(9 << 20));
-    desk.start_due("big", None, due, 60 * SECOND).await.unwrap().unwrap();
+    desk.start_due("big", None, due, 60 * SECOND)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(desk.kept_bytes() <= KEEP_BYTES);
 }
 
@@ -287,7 +363,10 @@ async fn one_objects_failure_is_no_others() {
     let desk = desk(0, 8, slow());
     desk.backend.set("there", "v");
     let (there, gone) = (desk.start("there", None), desk.start("gone", None));
-    assert_eq!((there.await.unwrap(), gone.await.unwrap()), (Ok("v".into()), Err(Code::Absent)));
+    assert_eq!(
+        (there.await.unwrap(), gone.await.unwrap()),
+        (Ok("v".into()), Err(Code::Absent))
+    );
     assert_eq!(desk.backend.batches(), [2]);
 }
 
@@ -297,7 +376,9 @@ async fn batches_are_no_larger_than_the_plugin_says_and_calls_no_more_than_the_b
     for key in 0..95 {
         desk.backend.set(&key.to_string(), "v");
     }
-    let all: Vec<_> = (0..95).map(|key| desk.start(&key.to_string(), None)).collect();
+    let all: Vec<_> = (0..95)
+        .map(|key| desk.start(&key.to_string(), None))
+        .collect();
     for one in all {
         one.await.unwrap().unwrap();
     }
@@ -311,11 +392,19 @@ async fn batches_are_no_larger_than_the_plugin_says_and_calls_no_more_than_the_b
 async fn a_rate_limit_pauses_all_keys_and_says_so_to_those_who_cannot_wait() {
     let desk = desk(0, 8, Backend::default());
     desk.backend.set("b", "v");
-    let limited = Failure::new(Stage::Fetch, Code::RateLimited, "slow down").with_retry_after(Some(20 * SECOND));
-    desk.backend.values.lock().unwrap().insert("a".into(), Err(limited));
+    let limited = Failure::new(Stage::Fetch, Code::RateLimited, "slow down")
+        .with_retry_after(Some(20 * SECOND));
+    desk.backend
+        .values
+        .lock()
+        .unwrap()
+        .insert("a".into(), Err(limited));
     assert_eq!(desk.start("a", None).await.unwrap(), Err(Code::RateLimited));
     let began = Instant::now();
-    let (patient, hurried) = (desk.start("b", None), desk.start_due("b", None, began, 5 * SECOND));
+    let (patient, hurried) = (
+        desk.start("b", None),
+        desk.start_due("b", None, began, 5 * SECOND),
+    );
     assert_eq!(hurried.await.unwrap(), Err(Code::RateLimited));
     assert!(began.elapsed() < SECOND);
     assert_eq!(patient.await.unwrap(), Ok("v".into()));
@@ -328,12 +417,24 @@ async fn a_pause_without_a_time_is_a_second_and_none_is_longer_than_five_minutes
     for (asked, pause) in [(None, SECOND), (Some(7200 * SECOND), 300 * SECOND)] {
         let desk = desk(0, 8, Backend::default());
         desk.backend.set("b", "v");
-        let limited = Failure::new(Stage::Fetch, Code::RateLimited, "slow down").with_retry_after(asked);
-        desk.backend.values.lock().unwrap().insert("a".into(), Err(limited));
+        let limited =
+            Failure::new(Stage::Fetch, Code::RateLimited, "slow down").with_retry_after(asked);
+        desk.backend
+            .values
+            .lock()
+            .unwrap()
+            .insert("a".into(), Err(limited));
         desk.start("a", None).await.unwrap().unwrap_err();
         let began = Instant::now();
-        desk.start_due("b", None, began, 3600 * SECOND).await.unwrap().unwrap();
-        assert!(began.elapsed() + SECOND / 10 >= pause && began.elapsed() <= pause + SECOND / 10, "{:?}", began.elapsed());
+        desk.start_due("b", None, began, 3600 * SECOND)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            began.elapsed() + SECOND / 10 >= pause && began.elapsed() <= pause + SECOND / 10,
+            "{:?}",
+            began.elapsed()
+        );
     }
 }
 
@@ -356,12 +457,25 @@ async fn what_nobody_waits_for_any_more_is_not_asked() {
     tokio::task::yield_now().await;
     gone.abort();
     kept.await.unwrap().unwrap();
-    assert_eq!(desk.backend.asked.lock().unwrap()[0].iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(
+        desk.backend.asked.lock().unwrap()[0]
+            .iter()
+            .map(|r| r.key.as_str())
+            .collect::<Vec<_>>(),
+        ["kept"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_call_is_a_failure_for_its_waiters_and_frees_its_place() {
-    let mut desk = desk(0, 1, Backend { panics: true, ..Backend::default() });
+    let mut desk = desk(
+        0,
+        1,
+        Backend {
+            panics: true,
+            ..Backend::default()
+        },
+    );
     desk.backend.set("db", "v");
     assert_eq!(desk.start("db", None).await.unwrap(), Err(Code::Internal));
     desk.backend = Arc::new(Backend::default());
@@ -371,8 +485,18 @@ async fn a_panic_in_a_call_is_a_failure_for_its_waiters_and_frees_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_gives_up_at_its_deadline() {
-    let desk = desk(0, 8, Backend { latency: 3600 * SECOND, ..Backend::default() });
+    let desk = desk(
+        0,
+        8,
+        Backend {
+            latency: 3600 * SECOND,
+            ..Backend::default()
+        },
+    );
     let began = Instant::now();
-    assert_eq!(desk.start_due("db", None, began, 5 * SECOND).await.unwrap(), Err(Code::Timeout));
+    assert_eq!(
+        desk.start_due("db", None, began, 5 * SECOND).await.unwrap(),
+        Err(Code::Timeout)
+    );
     assert_eq!(began.elapsed(), 5 * SECOND);
 }

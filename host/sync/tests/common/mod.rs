@@ -1,6 +1,11 @@
 //! A plugin host and credentials of our own traits that answer from memory and count what they are asked.
 
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "a fake that is used wrongly ends its test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "a fake that is used wrongly ends its test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +17,9 @@ use postern_core::plan::Read;
 use postern_core::plugin::*;
 use postern_core::secret::SecretValue;
 use postern_core::store::{self, Store, StoreId};
-use postern_sync::{Credentials, Doors, ObjectKind, ObjectName, Pending, Resolved, Settings, Version};
+use postern_sync::{
+    Credentials, Doors, ObjectKind, ObjectName, Pending, Resolved, Settings, Version,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -54,7 +61,11 @@ impl FakeHost {
 
 fn revision(key: &str) -> Revision {
     let reference = |kind: &str| json!({"type": "object", "x-postern-ref": kind});
-    let ask = |kind: &str, what: &str| Ask { kind: kind.into(), what: what.into(), why: String::new() };
+    let ask = |kind: &str, what: &str| Ask {
+        kind: kind.into(),
+        what: what.into(),
+        why: String::new(),
+    };
     Revision {
         digest: Digest::of(key.as_bytes()),
         descriptor: Descriptor {
@@ -82,17 +93,25 @@ fn revision(key: &str) -> Revision {
 }
 
 fn failure(code: Code) -> Failure {
-    Failure::new(Stage::Fetch, code, format!("the fake backend says {}", code.label()))
+    Failure::new(
+        Stage::Fetch,
+        code,
+        format!("the fake backend says {}", code.label()),
+    )
 }
 
 fn password(call: &Call) -> String {
     let of = |pointer: &str| call.credentials.iter().find(|c| c.pointer == pointer);
     let found = of("/password").or_else(|| of("/account"));
-    found.map(|c| String::from_utf8(c.value.expose().to_vec()).unwrap()).unwrap_or_default()
+    found
+        .map(|c| String::from_utf8(c.value.expose().to_vec()).unwrap())
+        .unwrap_or_default()
 }
 
 fn session(call: &Call) -> Option<String> {
-    call.session.as_ref().map(|s| String::from_utf8(s.expose().to_vec()).unwrap())
+    call.session
+        .as_ref()
+        .map(|s| String::from_utf8(s.expose().to_vec()).unwrap())
 }
 
 impl World {
@@ -106,14 +125,24 @@ impl World {
     }
 
     fn answer(&self, call: &Call, request: &Request) -> Answer {
-        let Some(who) = self.who(call) else { return Answer::Failed(failure(Code::Unauthenticated)) };
+        let Some(who) = self.who(call) else {
+            return Answer::Failed(failure(Code::Unauthenticated));
+        };
         if self.denied.contains(&request.key) {
             return Answer::Failed(failure(Code::Unauthenticated));
         }
-        let Some(value) = self.values.get(&request.key) else { return Answer::Failed(failure(Code::Absent)) };
+        let Some(value) = self.values.get(&request.key) else {
+            return Answer::Failed(failure(Code::Absent));
+        };
         let namespace = call.namespace.as_deref().unwrap_or("-");
         let value = value.replace('*', &who).replace('@', namespace);
-        Answer::Parts(request.picks.iter().map(|_| Part::Value(value.as_str().into())).collect())
+        Answer::Parts(
+            request
+                .picks
+                .iter()
+                .map(|_| Part::Value(value.as_str().into()))
+                .collect(),
+        )
     }
 }
 
@@ -136,20 +165,26 @@ impl PluginHost for FakeHost {
             self.world().examined.push(credentials.to_vec());
             let config: Value = serde_json::from_str(config).unwrap();
             let fields = ["password", "certificate", "certificateKey", "ca", "account"];
-            let references = fields.iter().filter(|f| config.get(**f).is_some()).map(|f| Reference {
-                pointer: format!("/{f}"),
-                audiences: vec![],
-                expires_in_s: None,
-                default_key: None,
-            });
+            let references = fields
+                .iter()
+                .filter(|f| config.get(**f).is_some())
+                .map(|f| Reference {
+                    pointer: format!("/{f}"),
+                    audiences: vec![],
+                    expires_in_s: None,
+                    default_key: None,
+                });
             let material = |f: &str| config.get(f).map(|_| Material::Pointer(format!("/{f}")));
-            let endpoints = config.get("url").and_then(Value::as_str).map(|url| Endpoint {
-                origin: url.into(),
-                ca: material("ca"),
-                client_certificate: material("certificate"),
-                client_key: material("certificateKey"),
-                server_name: None,
-            });
+            let endpoints = config
+                .get("url")
+                .and_then(Value::as_str)
+                .map(|url| Endpoint {
+                    origin: url.into(),
+                    ca: material("ca"),
+                    client_certificate: material("certificate"),
+                    client_key: material("certificateKey"),
+                    server_name: None,
+                });
             Ok(Ok(Needs {
                 per_namespace: config.get("perNamespace") == Some(&json!(true)),
                 references: references.collect(),
@@ -162,7 +197,10 @@ impl PluginHost for FakeHost {
         Box::pin(async move {
             let mut world = self.world();
             world.probes.push(call.clone());
-            world.who(call).map(|_| ()).ok_or_else(|| failure(Code::Unauthenticated))
+            world
+                .who(call)
+                .map(|_| ())
+                .ok_or_else(|| failure(Code::Unauthenticated))
         })
     }
 
@@ -181,7 +219,10 @@ impl PluginHost for FakeHost {
             world.next_token += 1;
             let token = format!("t{}", world.next_token);
             world.sessions.insert(token.clone(), who);
-            Ok(Session { token: token.into(), expires_in: world.life })
+            Ok(Session {
+                token: token.into(),
+                expires_in: world.life,
+            })
         })
     }
 
@@ -190,7 +231,10 @@ impl PluginHost for FakeHost {
             let mut world = self.world();
             world.renewals += 1;
             match session(call).filter(|_| world.renewable) {
-                Some(token) => Ok(Session { token: token.into(), expires_in: world.life }),
+                Some(token) => Ok(Session {
+                    token: token.into(),
+                    expires_in: world.life,
+                }),
                 None => Err(failure(Code::Denied)),
             }
         })
@@ -214,7 +258,13 @@ impl PluginHost for FakeHost {
             let outcomes = {
                 let mut world = self.world();
                 world.reads.push((call.clone(), requests.to_vec()));
-                requests.iter().map(|r| Outcome { answer: world.answer(call, r), tag: None }).collect()
+                requests
+                    .iter()
+                    .map(|r| Outcome {
+                        answer: world.answer(call, r),
+                        tag: None,
+                    })
+                    .collect()
             };
             tokio::time::sleep(Duration::from_millis(10)).await;
             Ok(outcomes)
@@ -225,10 +275,18 @@ impl PluginHost for FakeHost {
         Box::pin(async { Ok(Page::default()) })
     }
 
-    fn render<'a>(&'a self, _: &'a Digest, jobs: &'a [RenderJob], _: &'a Options) -> Answering<'a, Vec<Rendered>> {
+    fn render<'a>(
+        &'a self,
+        _: &'a Digest,
+        jobs: &'a [RenderJob],
+        _: &'a Options,
+    ) -> Answering<'a, Vec<Rendered>> {
         Box::pin(async move {
             let render = |t: &Template| Ok(SecretValue::from(t.source.replace("{{ .a }}", "A")));
-            Ok(jobs.iter().map(|job| job.templates.iter().map(render).collect()).collect())
+            Ok(jobs
+                .iter()
+                .map(|job| job.templates.iter().map(render).collect())
+                .collect())
         })
     }
 }
@@ -250,7 +308,10 @@ impl FakeCredentials {
     }
 
     pub fn remove(&self, namespace: &str, name: &str) {
-        self.secrets.lock().unwrap().remove(&(namespace.into(), name.into()));
+        self.secrets
+            .lock()
+            .unwrap()
+            .remove(&(namespace.into(), name.into()));
     }
 
     fn get(&self, namespace: &str, name: &str) -> Result<Resolved, Failure> {
@@ -258,22 +319,45 @@ impl FakeCredentials {
         let secrets = self.secrets.lock().unwrap();
         let (value, version) = secrets
             .get(&(namespace.to_owned(), name.to_owned()))
-            .ok_or_else(|| Failure::new(Stage::Login, Code::CredentialMissing, format!("Secret {namespace}/{name} is missing")))?;
+            .ok_or_else(|| {
+                Failure::new(
+                    Stage::Login,
+                    Code::CredentialMissing,
+                    format!("Secret {namespace}/{name} is missing"),
+                )
+            })?;
         Ok(Resolved {
             value: value.as_str().into(),
-            object: ObjectName { kind: ObjectKind::Secret, namespace: namespace.into(), name: name.into() },
-            version: Version { uid: "u".into(), resource_version: version.to_string() },
+            object: ObjectName {
+                kind: ObjectKind::Secret,
+                namespace: namespace.into(),
+                name: name.into(),
+            },
+            version: Version {
+                uid: "u".into(),
+                resource_version: version.to_string(),
+            },
             attributes: vec![],
         })
     }
 }
 
 impl Credentials for FakeCredentials {
-    fn secret_key<'a>(&'a self, namespace: &'a str, name: &'a str, _: Option<&'a str>) -> Answering<'a, Resolved> {
+    fn secret_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        _: Option<&'a str>,
+    ) -> Answering<'a, Resolved> {
         Box::pin(async move { self.get(namespace, name) })
     }
 
-    fn config_map_key<'a>(&'a self, namespace: &'a str, name: &'a str, _: &'a str) -> Answering<'a, Resolved> {
+    fn config_map_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        _: &'a str,
+    ) -> Answering<'a, Resolved> {
         Box::pin(async move { self.get(namespace, name) })
     }
 
@@ -289,8 +373,15 @@ impl Credentials for FakeCredentials {
             *tokens += 1;
             Ok(Resolved {
                 value: format!("jwt{tokens}").into(),
-                object: ObjectName { kind: ObjectKind::ServiceAccount, namespace: namespace.into(), name: name.into() },
-                version: Version { uid: "sa".into(), resource_version: "1".into() },
+                object: ObjectName {
+                    kind: ObjectKind::ServiceAccount,
+                    namespace: namespace.into(),
+                    name: name.into(),
+                },
+                version: Version {
+                    uid: "sa".into(),
+                    resource_version: "1".into(),
+                },
                 attributes: vec![("role".into(), "r".into())],
             })
         })
@@ -300,11 +391,17 @@ impl Credentials for FakeCredentials {
         Box::pin(async move {
             *self.versions.lock().unwrap() += 1;
             if object.kind == ObjectKind::ServiceAccount {
-                return Ok(Some(Version { uid: "sa".into(), resource_version: "1".into() }));
+                return Ok(Some(Version {
+                    uid: "sa".into(),
+                    resource_version: "1".into(),
+                }));
             }
             let secrets = self.secrets.lock().unwrap();
             let found = secrets.get(&(object.namespace.clone(), object.name.clone()));
-            Ok(found.map(|(_, version)| Version { uid: "u".into(), resource_version: version.to_string() }))
+            Ok(found.map(|(_, version)| Version {
+                uid: "u".into(),
+                resource_version: version.to_string(),
+            }))
         })
     }
 }
@@ -325,15 +422,39 @@ pub struct Desk {
 }
 
 pub fn desk() -> Desk {
-    let (host, credentials) = (Arc::new(FakeHost::default()), Arc::new(FakeCredentials::default()));
-    let settings = Settings { directories: BTreeMap::from([("etc".into(), "/etc".into())]), ..Settings::default() };
-    let doors = Doors::new(host.clone(), credentials.clone(), Arc::new(Syncs::default()), settings).unwrap();
-    Desk { doors, host, credentials }
+    let (host, credentials) = (
+        Arc::new(FakeHost::default()),
+        Arc::new(FakeCredentials::default()),
+    );
+    let settings = Settings {
+        directories: BTreeMap::from([("etc".into(), "/etc".into())]),
+        ..Settings::default()
+    };
+    let doors = Doors::new(
+        host.clone(),
+        credentials.clone(),
+        Arc::new(Syncs::default()),
+        settings,
+    )
+    .unwrap();
+    Desk {
+        doors,
+        host,
+        credentials,
+    }
 }
 
 pub fn store_in(kind: StoreKind, generation: i64, provider: Value) -> Arc<Store> {
     let spec = serde_json::from_value(json!({ "provider": provider })).unwrap();
-    Arc::new(store::parse(StoreId::from_ref(kind, "s", "team"), "uid".into(), generation, &spec).unwrap())
+    Arc::new(
+        store::parse(
+            StoreId::from_ref(kind, "s", "team"),
+            "uid".into(),
+            generation,
+            &spec,
+        )
+        .unwrap(),
+    )
 }
 
 pub fn own(provider: Value) -> Arc<Store> {
@@ -346,7 +467,12 @@ pub fn cluster(provider: Value) -> Arc<Store> {
 
 impl Desk {
     /// Reads keys of a store on behalf of a namespace, due now.
-    pub async fn read(&self, store: &Arc<Store>, namespace: &str, keys: &[&str]) -> Vec<Result<String, Code>> {
+    pub async fn read(
+        &self,
+        store: &Arc<Store>,
+        namespace: &str,
+        keys: &[&str],
+    ) -> Vec<Result<String, Code>> {
         let doors = self.doors.clone();
         read(&doors, store, namespace, keys).await
     }
@@ -359,7 +485,12 @@ impl Desk {
     }
 }
 
-pub async fn read(doors: &Doors, store: &Arc<Store>, namespace: &str, keys: &[&str]) -> Vec<Result<String, Code>> {
+pub async fn read(
+    doors: &Doors,
+    store: &Arc<Store>,
+    namespace: &str,
+    keys: &[&str],
+) -> Vec<Result<String, Code>> {
     read_due(doors, store, namespace, keys, Instant::now()).await
 }
 
@@ -377,13 +508,25 @@ pub async fn read_due(
         Part::Value(value) => String::from_utf8(value.expose().to_vec()).unwrap(),
         other => panic!("not a value: {other:?}"),
     };
-    answers.into_iter().map(|answer| answer.map(text).map_err(|f| f.code)).collect()
+    answers
+        .into_iter()
+        .map(|answer| answer.map(text).map_err(|f| f.code))
+        .collect()
 }
 
 /// A read of the whole object.
 pub fn whole(store: &Store, key: &str) -> Read {
-    let pick = Pick { property: None, members: false };
-    Read { store: store.id.clone(), key: key.into(), version: None, metadata: false, pick }
+    let pick = Pick {
+        property: None,
+        members: false,
+    };
+    Read {
+        store: store.id.clone(),
+        key: key.into(),
+        version: None,
+        metadata: false,
+        pick,
+    }
 }
 
 pub fn ok(text: &str) -> Result<String, Code> {

@@ -14,7 +14,7 @@ impl describe::Guest for Engine {
         describe::Descriptor {
             name: "toy-engine".into(),
             version: "0.1.0".into(),
-            serves: vec!["v2".into()],
+            serves: vec!["go".into()],
             config_schema: r#"{"type":"object"}"#.into(),
             asks: vec![],
             batch_size: 0,
@@ -25,7 +25,10 @@ impl describe::Guest for Engine {
 }
 
 impl render::Guest for Engine {
-    fn render(jobs: Vec<render::Job>, _: Vec<(String, String)>) -> Vec<Vec<Result<Vec<u8>, render::Failure>>> {
+    fn render(
+        jobs: Vec<render::Job>,
+        _: Vec<(String, String)>,
+    ) -> Vec<Vec<Result<Vec<u8>, render::Failure>>> {
         jobs.iter().map(|job| one_job(job)).collect()
     }
 
@@ -38,7 +41,10 @@ fn one_job(job: &render::Job) -> Vec<Result<Vec<u8>, render::Failure>> {
     if job.templates.iter().any(|t| t.source == "short") {
         return vec![];
     }
-    job.templates.iter().map(|template| one(template, &job.data)).collect()
+    job.templates
+        .iter()
+        .map(|template| one(template, &job.data))
+        .collect()
 }
 
 fn one(template: &render::Template, data: &[render::Datum]) -> Result<Vec<u8>, render::Failure> {
@@ -51,7 +57,10 @@ fn one(template: &render::Template, data: &[render::Datum]) -> Result<Vec<u8>, r
     }
     let mut text = template.source.clone();
     if text.contains("{{ random }}") {
-        text = text.replace("{{ random }}", &format!("{}@{}", entropy::random_u64(), entropy::now_ns()));
+        text = text.replace(
+            "{{ random }}",
+            &format!("{}@{}", entropy::random_u64(), entropy::now_ns()),
+        );
     }
     for datum in data {
         let name = format!("{{{{ .{} }}}}", datum.path.join("."));

@@ -31,8 +31,15 @@ impl describe::Guest for Hostile {
             name: "hostile".into(),
             version: "0.1.0".into(),
             serves: vec!["hostile".into()],
-            config_schema: r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object"}"#.into(),
-            asks: vec![describe::Ask { kind: "host".into(), what: "*".into(), why: "to try".into(), options: vec![] }],
+            config_schema:
+                r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object"}"#
+                    .into(),
+            asks: vec![describe::Ask {
+                kind: "host".into(),
+                what: "*".into(),
+                why: "to try".into(),
+                options: vec![],
+            }],
             batch_size: 100,
             summary: "misbehaves on request".into(),
             options: vec![],
@@ -41,18 +48,27 @@ impl describe::Guest for Hostile {
 }
 
 impl check::Guest for Hostile {
-    fn examine(config: String, credentials: Vec<check::Credential>) -> Result<check::Needs, Vec<check::Problem>> {
+    fn examine(
+        config: String,
+        credentials: Vec<check::Credential>,
+    ) -> Result<check::Needs, Vec<check::Problem>> {
         let config = parse(&config);
         if config["do"] == "examine-http" {
             let _ = misdeeds::get(config["url"].as_str().unwrap_or_default());
         }
         if config["do"] == "problem" {
-            let problem = check::Problem { pointer: "/do".into(), message: "no".into(), options: vec![] };
+            let problem = check::Problem {
+                pointer: "/do".into(),
+                message: "no".into(),
+                options: vec![],
+            };
             return Err(vec![problem]);
         }
         let endpoints = config["url"].as_str().map(|origin| check::Endpoint {
             origin: origin.into(),
-            ca: credentials.first().map(|c| check::Material::Pem(c.value.clone())),
+            ca: credentials
+                .first()
+                .map(|c| check::Material::Pem(c.value.clone())),
             client_certificate: Some(check::Material::Pointer("/cert".into())),
             client_key: None,
             server_name: None,
@@ -87,11 +103,19 @@ impl login::Guest for Hostile {
             return Err(failure("unauthenticated", "no credential came along"));
         };
         let token = [b"session-of-".as_slice(), &credential.value].concat();
-        Ok(login::Session { token, expires_in_ms: Some(60_000), options: vec![] })
+        Ok(login::Session {
+            token,
+            expires_in_ms: Some(60_000),
+            options: vec![],
+        })
     }
 
     fn renew(context: Context) -> Result<login::Session, Failure> {
-        Ok(login::Session { token: context.session.unwrap_or_default(), expires_in_ms: None, options: vec![] })
+        Ok(login::Session {
+            token: context.session.unwrap_or_default(),
+            expires_in_ms: None,
+            options: vec![],
+        })
     }
 
     fn close(_: Context) -> Result<(), Failure> {
@@ -106,9 +130,17 @@ impl read::Guest for Hostile {
 }
 
 impl find::Guest for Hostile {
-    fn list_page(context: Context, query: find::Query, after: Option<String>) -> Result<find::Page, Failure> {
+    fn list_page(
+        context: Context,
+        query: find::Query,
+        after: Option<String>,
+    ) -> Result<find::Page, Failure> {
         let config = parse(&context.config);
-        let count = if config["do"] == "many-found" { config["n"].as_u64().unwrap_or(1) } else { 2 };
+        let count = if config["do"] == "many-found" {
+            config["n"].as_u64().unwrap_or(1)
+        } else {
+            2
+        };
         let found = (0..count).map(|i| find::Found {
             key: format!("{}{i}", query.path.as_deref().unwrap_or_default()),
             name: None,
@@ -117,8 +149,17 @@ impl find::Guest for Hostile {
             tag: None,
             options: vec![],
         });
-        let next = if after.is_none() { Some("more".into()) } else { None };
-        Ok(find::Page { found: found.collect(), next, names_applied: query.name.is_some(), options: vec![] })
+        let next = if after.is_none() {
+            Some("more".into())
+        } else {
+            None
+        };
+        Ok(find::Page {
+            found: found.collect(),
+            next,
+            names_applied: query.name.is_some(),
+            options: vec![],
+        })
     }
 }
 
@@ -127,5 +168,10 @@ fn parse(config: &str) -> Value {
 }
 
 fn failure(code: &str, message: impl Into<String>) -> Failure {
-    Failure { code: code.into(), message: message.into(), retry_after_ms: None, detail: vec![] }
+    Failure {
+        code: code.into(),
+        message: message.into(),
+        retry_after_ms: None,
+        detail: vec![],
+    }
 }

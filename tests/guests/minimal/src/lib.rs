@@ -27,7 +27,12 @@ impl describe::Guest for Minimal {
 
 impl check::Guest for Minimal {
     fn examine(_: String, _: Vec<check::Credential>) -> Result<check::Needs, Vec<check::Problem>> {
-        Ok(check::Needs { per_namespace: false, references: vec![], endpoints: vec![], options: vec![] })
+        Ok(check::Needs {
+            per_namespace: false,
+            references: vec![],
+            endpoints: vec![],
+            options: vec![],
+        })
     }
 
     fn probe(_: Context) -> Result<(), Failure> {
@@ -42,6 +47,14 @@ impl read::Guest for Minimal {
 }
 
 fn answer(request: &read::Request) -> read::Outcome {
-    let parts = request.picks.iter().map(|_| read::Part::Value(request.key.clone().into_bytes())).collect();
-    read::Outcome { answer: read::Answer::Parts(parts), tag: None, options: vec![] }
+    let parts = request
+        .picks
+        .iter()
+        .map(|_| read::Part::Value(request.key.clone().into_bytes()))
+        .collect();
+    read::Outcome {
+        answer: read::Answer::Parts(parts),
+        tag: None,
+        options: vec![],
+    }
 }

@@ -17,17 +17,33 @@ pub fn failure(failure: types::Failure, reader: &Reader) -> Failure {
     let code = reader.code(&failure.code, &failure.message);
     let message = cleaner.clean(&failure.message);
     let public = match code {
-        Code::ContractBroken => format!("the plugin answered with the unknown code \"{}\": {message}", cleaner.clean(&failure.code)),
+        Code::ContractBroken => format!(
+            "the plugin answered with the unknown code \"{}\": {message}",
+            cleaner.clean(&failure.code)
+        ),
         _ => message,
     };
-    let detail: Vec<String> = failure.detail.iter().map(|(k, v)| format!("{k}={}", cleaner.clean(v))).collect();
-    let ours = Failure::new(reader.stage, code, public).with_retry_after(failure.retry_after_ms.map(Duration::from_millis));
-    if detail.is_empty() { ours } else { ours.with_detail(detail.join(" ")) }
+    let detail: Vec<String> = failure
+        .detail
+        .iter()
+        .map(|(k, v)| format!("{k}={}", cleaner.clean(v)))
+        .collect();
+    let ours = Failure::new(reader.stage, code, public)
+        .with_retry_after(failure.retry_after_ms.map(Duration::from_millis));
+    if detail.is_empty() {
+        ours
+    } else {
+        ours.with_detail(detail.join(" "))
+    }
 }
 
 /// A descriptor, its schema not yet read.
 pub fn descriptor(d: describe::Descriptor) -> (core::Descriptor, String) {
-    let asks = d.asks.into_iter().map(|a| core::Ask { kind: a.kind, what: a.what, why: a.why });
+    let asks = d.asks.into_iter().map(|a| core::Ask {
+        kind: a.kind,
+        what: a.what,
+        why: a.why,
+    });
     let ours = core::Descriptor {
         name: d.name,
         version: d.version,
@@ -53,7 +69,10 @@ pub fn needs(needs: check::Needs) -> core::Needs {
         })
         .collect();
     for reference in needs.endpoints.iter().flat_map(tls_references) {
-        if references.iter().all(|known| known.pointer != reference.pointer) {
+        if references
+            .iter()
+            .all(|known| known.pointer != reference.pointer)
+        {
             references.push(reference);
         }
     }
@@ -65,7 +84,10 @@ pub fn needs(needs: check::Needs) -> core::Needs {
 }
 
 fn option(options: &[(String, String)], name: &str) -> Option<String> {
-    options.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    options
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.clone())
 }
 
 fn tls_references(e: &check::Endpoint) -> Vec<core::Reference> {
@@ -107,28 +129,42 @@ fn material(m: check::Material) -> Material {
 
 pub fn problem(p: check::Problem, reader: &Reader) -> core::Problem {
     let cleaner = &reader.cleaner;
-    core::Problem { pointer: cleaner.clean(&p.pointer), message: cleaner.clean(&p.message) }
+    core::Problem {
+        pointer: cleaner.clean(&p.pointer),
+        message: cleaner.clean(&p.message),
+    }
 }
 
 pub fn session(s: login::Session) -> core::Session {
-    core::Session { token: SecretValue::new(s.token), expires_in: s.expires_in_ms.map(Duration::from_millis) }
+    core::Session {
+        token: SecretValue::new(s.token),
+        expires_in: s.expires_in_ms.map(Duration::from_millis),
+    }
 }
 
 pub fn outcome(outcome: read::Outcome, reader: &Reader) -> core::Outcome {
     let answer = match outcome.answer {
-        read::Answer::Parts(parts) => core::Answer::Parts(parts.into_iter().map(|p| part(p, reader)).collect()),
+        read::Answer::Parts(parts) => {
+            core::Answer::Parts(parts.into_iter().map(|p| part(p, reader)).collect())
+        }
         read::Answer::Unchanged => core::Answer::Unchanged,
         read::Answer::Failed(f) => core::Answer::Failed(failure(f, reader)),
     };
-    core::Outcome { answer, tag: outcome.tag }
+    core::Outcome {
+        answer,
+        tag: outcome.tag,
+    }
 }
 
 fn part(part: read::Part, reader: &Reader) -> core::Part {
     match part {
         read::Part::Value(value) => core::Part::Value(SecretValue::new(value)),
-        read::Part::Members(members) => {
-            core::Part::Members(members.into_iter().map(|(name, value)| (name, SecretValue::new(value))).collect())
-        }
+        read::Part::Members(members) => core::Part::Members(
+            members
+                .into_iter()
+                .map(|(name, value)| (name, SecretValue::new(value)))
+                .collect(),
+        ),
         read::Part::Failed(f) => core::Part::Failed(failure(f, reader)),
     }
 }
@@ -140,7 +176,11 @@ pub fn page(page: find::Page) -> core::Page {
         version: f.version,
         value: f.value.map(SecretValue::new),
     });
-    core::Page { found: found.collect(), next: page.next, names_applied: page.names_applied }
+    core::Page {
+        found: found.collect(),
+        next: page.next,
+        names_applied: page.names_applied,
+    }
 }
 
 pub fn rendered(results: Vec<Result<Vec<u8>, types::Failure>>, reader: &Reader) -> core::Rendered {
@@ -153,13 +193,24 @@ pub fn rendered(results: Vec<Result<Vec<u8>, types::Failure>>, reader: &Reader) 
 
 /// A template engine says `invalid-request` (or `invalid-config`) of a template that does not parse, and anything else of one that failed.
 fn template_failure(f: types::Failure, reader: &Reader) -> Failure {
-    let code = if matches!(f.code.as_str(), "invalid-request" | "invalid-config") { Code::TemplateInvalid } else { Code::TemplateFailed };
+    let code = if matches!(f.code.as_str(), "invalid-request" | "invalid-config") {
+        Code::TemplateInvalid
+    } else {
+        Code::TemplateFailed
+    };
     Failure::new(reader.stage, code, reader.cleaner.clean(&f.message))
 }
 
 /// The same of a template engine, whose generated type is another.
-pub fn engine_descriptor(d: super::engine::exports::postern::plugin::describe::Descriptor) -> (core::Descriptor, String) {
-    let asks = d.asks.into_iter().map(|a| describe::Ask { kind: a.kind, what: a.what, why: a.why, options: a.options });
+pub fn engine_descriptor(
+    d: super::engine::exports::postern::plugin::describe::Descriptor,
+) -> (core::Descriptor, String) {
+    let asks = d.asks.into_iter().map(|a| describe::Ask {
+        kind: a.kind,
+        what: a.what,
+        why: a.why,
+        options: a.options,
+    });
     descriptor(describe::Descriptor {
         name: d.name,
         version: d.version,

@@ -66,7 +66,8 @@ pub mod names {
         "postern:plugin/templating@0.1.0",
     ];
     /// Every interface a template engine may import.
-    pub const ENGINE_IMPORTS: [&str; 2] = ["postern:plugin/types@0.1.0", "postern:plugin/entropy@0.1.0"];
+    pub const ENGINE_IMPORTS: [&str; 2] =
+        ["postern:plugin/types@0.1.0", "postern:plugin/entropy@0.1.0"];
     pub const DESCRIBE: &str = "postern:plugin/describe@0.1.0";
     pub const READ: &str = "postern:plugin/read@0.1.0";
     pub const LOGIN: &str = "postern:plugin/login@0.1.0";

@@ -43,7 +43,10 @@ pub fn wipe_credentials(credentials: &mut [types::Credential]) {
 }
 
 pub fn request(request: &Request) -> read::Request {
-    let pick = |p: &postern_core::plugin::Pick| read::Pick { property: p.property.clone(), members: p.members };
+    let pick = |p: &postern_core::plugin::Pick| read::Pick {
+        property: p.property.clone(),
+        members: p.members,
+    };
     read::Request {
         key: request.key.clone(),
         version: request.version.clone(),
@@ -55,7 +58,12 @@ pub fn request(request: &Request) -> read::Request {
 }
 
 pub fn query(query: &Query) -> find::Query {
-    find::Query { path: query.path.clone(), tags: query.tags.clone(), name: query.name.clone(), options: Vec::new() }
+    find::Query {
+        path: query.path.clone(),
+        tags: query.tags.clone(),
+        name: query.name.clone(),
+        options: Vec::new(),
+    }
 }
 
 pub fn job(job: &RenderJob) -> render::Job {
@@ -64,8 +72,14 @@ pub fn job(job: &RenderJob) -> render::Job {
         source: t.source.clone(),
         options: Vec::new(),
     });
-    let data = job.data.iter().map(|d| types::Datum { path: d.path.clone(), value: d.value.expose().to_vec() });
-    render::Job { templates: templates.collect(), data: data.collect() }
+    let data = job.data.iter().map(|d| types::Datum {
+        path: d.path.clone(),
+        value: d.value.expose().to_vec(),
+    });
+    render::Job {
+        templates: templates.collect(),
+        data: data.collect(),
+    }
 }
 
 pub fn wipe_jobs(jobs: &mut [render::Job]) {

@@ -90,7 +90,11 @@ impl Http {
     #[must_use]
     pub fn new(settings: HttpSettings) -> Self {
         let in_flight = Semaphore::new(settings.in_flight);
-        Self { settings, in_flight, pools: Mutex::default() }
+        Self {
+            settings,
+            in_flight,
+            pools: Mutex::default(),
+        }
     }
 
     /// Sends one request and takes the whole answer.
@@ -104,24 +108,46 @@ impl Http {
             // Closed never: the broker lives as long as the semaphore.
             let _permit = self.in_flight.acquire().await;
             let head = self.settings.first_byte + limits::CONNECT;
-            let answer = timeout(head, client.request(request)).await.map_err(|_| late(head))?;
-            take(answer.map_err(|e| of_client(&e, &origin))?, &exchange, &origin).await
+            let answer = timeout(head, client.request(request))
+                .await
+                .map_err(|_| late(head))?;
+            take(
+                answer.map_err(|e| of_client(&e, &origin))?,
+                &exchange,
+                &origin,
+            )
+            .await
         };
         timeout(whole, talk).await.map_err(|_| late(whole))?
     }
 
-    fn wire_request(&self, exchange: &mut Exchange<'_>) -> Result<http::Request<Full<Bytes>>, ExchangeError> {
-        let Request { method, url, headers, body, .. } = &mut exchange.request;
+    fn wire_request(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<http::Request<Full<Bytes>>, ExchangeError> {
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            ..
+        } = &mut exchange.request;
         let invalid = |what: &str| ExchangeError::Invalid(what.to_owned());
-        let method = http::Method::from_bytes(method.as_bytes()).map_err(|_| invalid("the method is not valid"))?;
+        let method = http::Method::from_bytes(method.as_bytes())
+            .map_err(|_| invalid("the method is not valid"))?;
         if method == http::Method::CONNECT || method == http::Method::TRACE {
-            return Err(ExchangeError::Invalid(format!("the method {method} is not allowed")));
+            return Err(ExchangeError::Invalid(format!(
+                "the method {method} is not allowed"
+            )));
         }
         let uri = uri(url, &exchange.endpoint.origin)?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let headers = headers::to_wire(headers, &authority, &self.settings.user_agent).map_err(ExchangeError::Invalid)?;
+        let headers = headers::to_wire(headers, &authority, &self.settings.user_agent)
+            .map_err(ExchangeError::Invalid)?;
         // Wiped when it has been sent.
-        let body = body.take().map_or_else(Bytes::new, |b| Bytes::from_owner(Zeroizing::new(b)));
+        let body = body
+            .take()
+            .map_or_else(Bytes::new, |b| Bytes::from_owner(Zeroizing::new(b)));
         let mut request = http::Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -137,13 +163,20 @@ impl Http {
             !of_identity.is_empty()
         });
         let of_identity = pools.entry(exchange.identity.clone()).or_default();
-        if let Some(pool) = of_identity.iter_mut().find(|p| same_pool(&p.endpoint, exchange.endpoint)) {
+        if let Some(pool) = of_identity
+            .iter_mut()
+            .find(|p| same_pool(&p.endpoint, exchange.endpoint))
+        {
             pool.used = now;
             return Ok(pool.client.clone());
         }
         let connector = Connector::new(exchange.endpoint.clone(), exchange.egress.clone())?;
         let client = build(connector);
-        of_identity.push(Pool { endpoint: exchange.endpoint.clone(), client: client.clone(), used: now });
+        of_identity.push(Pool {
+            endpoint: exchange.endpoint.clone(),
+            client: client.clone(),
+            used: now,
+        });
         Ok(client)
     }
 }
@@ -164,18 +197,25 @@ fn build(connector: Connector) -> Client<Connector, Full<Bytes>> {
 fn uri(url: &str, origin: &Origin) -> Result<http::Uri, ExchangeError> {
     let invalid = || ExchangeError::Invalid(format!("the URL for {origin} is not valid"));
     let after = url.split_once("://").map_or("", |(_, rest)| rest);
-    let path = after.find(['/', '?', '#', '\\']).map_or("", |at| &after[at..]);
+    let path = after
+        .find(['/', '?', '#', '\\'])
+        .map_or("", |at| &after[at..]);
     let path = path.split('#').next().unwrap_or_default();
     if path.contains('\\') {
         return Err(invalid());
     }
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
+    let host = if origin.host.contains(':') {
+        format!("[{}]", origin.host)
+    } else {
+        origin.host.clone()
+    };
     let port = match (origin.scheme.as_str(), origin.port) {
         ("http", 80) | ("https", 443) => String::new(),
         (_, port) => format!(":{port}"),
     };
-    http::Uri::try_from(format!("{}://{host}{port}{slash}{path}", origin.scheme)).map_err(|_| invalid())
+    http::Uri::try_from(format!("{}://{host}{port}{slash}{path}", origin.scheme))
+        .map_err(|_| invalid())
 }
 
 async fn take(
@@ -188,13 +228,19 @@ async fn take(
     let (head, mut incoming) = response.into_parts();
     let mut body = Zeroizing::new(Vec::new());
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| ExchangeError::Unavailable(format!("{origin} broke off its answer")))?;
-        let Some(data) = frame.data_ref() else { continue };
+        let frame = frame
+            .map_err(|_| ExchangeError::Unavailable(format!("{origin} broke off its answer")))?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
         if body.len() + data.len() > limit {
             return Err(too_large());
         }
         let spend = |left: usize| left.checked_sub(data.len());
-        exchange.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).map_err(|_| ExchangeError::Budget)?;
+        exchange
+            .budget
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .map_err(|_| ExchangeError::Budget)?;
         grow(&mut body, data.len());
         body.extend_from_slice(data);
     }
@@ -209,7 +255,8 @@ async fn take(
 /// Makes room without leaving an unwiped copy behind, as `Vec` would.
 fn grow(body: &mut Zeroizing<Vec<u8>>, more: usize) {
     if body.capacity() - body.len() < more {
-        let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + more).next_power_of_two()));
+        let mut larger =
+            Zeroizing::new(Vec::with_capacity((body.len() + more).next_power_of_two()));
         larger.extend_from_slice(body);
         *body = larger;
     }
@@ -223,7 +270,10 @@ fn of_client(error: &hyper_util::client::legacy::Error, origin: &str) -> Exchang
         }
         if let Some(hyper) = current.downcast_ref::<hyper::Error>() {
             if hyper.is_parse_too_large() {
-                return ExchangeError::TooLarge(format!("{origin} (its headers)"), limits::HEADER_BYTES >> 10);
+                return ExchangeError::TooLarge(
+                    format!("{origin} (its headers)"),
+                    limits::HEADER_BYTES >> 10,
+                );
             }
             if hyper.is_parse() {
                 return ExchangeError::Unavailable(format!("{origin} does not answer in HTTP"));
@@ -231,7 +281,9 @@ fn of_client(error: &hyper_util::client::legacy::Error, origin: &str) -> Exchang
         }
         source = current.source();
     }
-    ExchangeError::Unavailable(format!("the connection to {origin} broke before it answered"))
+    ExchangeError::Unavailable(format!(
+        "the connection to {origin} broke before it answered"
+    ))
 }
 
 fn of_door(error: &DoorError) -> ExchangeError {
@@ -250,12 +302,18 @@ mod tests {
     #[test]
     fn the_url_on_the_wire_has_the_admitted_origin_and_the_guests_path() {
         let table = [
-            ("https://Vault.corp/v1/x?y=z#f", "https://vault.corp/v1/x?y=z"),
+            (
+                "https://Vault.corp/v1/x?y=z#f",
+                "https://vault.corp/v1/x?y=z",
+            ),
             ("http://[::1]:8200", "http://[::1]:8200/"),
             ("http://vault:80?list=true", "http://vault/?list=true"),
         ];
         for (url, wire) in table {
-            assert_eq!(uri(url, &Origin::parse(url).unwrap()).unwrap().to_string(), wire);
+            assert_eq!(
+                uri(url, &Origin::parse(url).unwrap()).unwrap().to_string(),
+                wire
+            );
         }
         let hidden = "http://vault\\@evil/";
         assert!(uri(hidden, &Origin::parse(hidden).unwrap()).is_err());

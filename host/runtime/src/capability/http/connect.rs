@@ -51,18 +51,26 @@ impl Connector {
             "https" => Some(tls::config(&endpoint.tls, &endpoint.origin.to_string())?),
             _ => None,
         };
-        Ok(Self { endpoint: Arc::new(endpoint), policy, tls })
+        Ok(Self {
+            endpoint: Arc::new(endpoint),
+            policy,
+            tls,
+        })
     }
 
     async fn connect(self) -> Result<Stream, DoorError> {
         let slow = || DoorError::Slow(self.endpoint.origin.to_string(), limits::CONNECT.as_secs());
-        tokio::time::timeout(limits::CONNECT, self.connect_unbounded()).await.map_err(|_| slow())?
+        tokio::time::timeout(limits::CONNECT, self.connect_unbounded())
+            .await
+            .map_err(|_| slow())?
     }
 
     async fn connect_unbounded(&self) -> Result<Stream, DoorError> {
         let origin = &self.endpoint.origin;
         let tcp = self.tcp(&self.open_addresses().await?).await?;
-        let Some(config) = &self.tls else { return Ok(Stream::Plain(TokioIo::new(tcp))) };
+        let Some(config) = &self.tls else {
+            return Ok(Stream::Plain(TokioIo::new(tcp)));
+        };
         let name = tls::server_name(&self.endpoint.tls, &origin.host, &origin.to_string())?;
         let stream = TlsConnector::from(config.clone())
             .connect(name, tcp)
@@ -133,14 +141,20 @@ pub enum Stream {
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         match self {
-            Self::Tls(tls) if tls.inner().get_ref().1.alpn_protocol() == Some(b"h2") => Connected::new().negotiated_h2(),
+            Self::Tls(tls) if tls.inner().get_ref().1.alpn_protocol() == Some(b"h2") => {
+                Connected::new().negotiated_h2()
+            }
             _ => Connected::new(),
         }
     }
 }
 
 impl Read for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
@@ -149,7 +163,11 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),

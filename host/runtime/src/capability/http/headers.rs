@@ -18,8 +18,15 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// The guest's headers for the wire. `authority` is what the host will send as `host`.
-pub fn to_wire(headers: &[(String, String)], authority: &str, user_agent: &str) -> Result<HeaderMap, String> {
-    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+pub fn to_wire(
+    headers: &[(String, String)],
+    authority: &str,
+    user_agent: &str,
+) -> Result<HeaderMap, String> {
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     if headers.len() > limits::HEADERS || size > limits::HEADER_BYTES {
         return Err(format!(
             "the request has more than {} headers or {} KiB of them",
@@ -29,9 +36,10 @@ pub fn to_wire(headers: &[(String, String)], authority: &str, user_agent: &str) 
     }
     let mut map = HeaderMap::with_capacity(headers.len() + 1);
     for (name, value) in headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header's name is not valid".to_owned())?;
-        let mut value =
-            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("the header {name} has a value that is not valid"))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| "a header's name is not valid".to_owned())?;
+        let mut value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| format!("the header {name} has a value that is not valid"))?;
         if HOP_BY_HOP.contains(&name.as_str()) {
             return Err(format!("the header {name} is the host's to set"));
         }
@@ -46,7 +54,10 @@ pub fn to_wire(headers: &[(String, String)], authority: &str, user_agent: &str) 
         map.append(name, value);
     }
     if !map.contains_key(http::header::USER_AGENT) {
-        map.insert(http::header::USER_AGENT, HeaderValue::from_str(user_agent).map_err(|e| e.to_string())?);
+        map.insert(
+            http::header::USER_AGENT,
+            HeaderValue::from_str(user_agent).map_err(|e| e.to_string())?,
+        );
     }
     Ok(map)
 }
@@ -65,7 +76,11 @@ mod tests {
     use super::to_wire;
 
     fn one(name: &str, value: &str) -> Result<http::HeaderMap, String> {
-        to_wire(&[(name.to_owned(), value.to_owned())], "vault:8200", "postern/0")
+        to_wire(
+            &[(name.to_owned(), value.to_owned())],
+            "vault:8200",
+            "postern/0",
+        )
     }
 
     #[test]

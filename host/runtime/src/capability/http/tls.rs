@@ -26,17 +26,22 @@ pub fn config(settings: &TlsSettings, origin: &str) -> Result<Arc<ClientConfig>,
         Some(pem) => own_roots(pem.expose(), origin)?,
         None => system_roots(),
     };
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| TlsError::Setup(e.to_string()))?
-        .with_root_certificates(roots);
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| TlsError::Setup(e.to_string()))?
+            .with_root_certificates(roots);
     let mut config = match &settings.client_pem {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let bad = |what: String| TlsError::Client(origin.to_owned(), what);
-            let chain = certificates(chain.expose()).ok_or_else(|| bad("it holds no certificate in PEM form".into()))?;
-            let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| bad("its key is no PEM key".into()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| bad(e.to_string()))?
+            let chain = certificates(chain.expose())
+                .ok_or_else(|| bad("it holds no certificate in PEM form".into()))?;
+            let key = PrivateKeyDer::from_pem_slice(key.expose())
+                .map_err(|_| bad("its key is no PEM key".into()))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| bad(e.to_string()))?
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -44,7 +49,11 @@ pub fn config(settings: &TlsSettings, origin: &str) -> Result<Arc<ClientConfig>,
 }
 
 /// The name to verify.
-pub fn server_name(settings: &TlsSettings, host: &str, origin: &str) -> Result<ServerName<'static>, TlsError> {
+pub fn server_name(
+    settings: &TlsSettings,
+    host: &str,
+    origin: &str,
+) -> Result<ServerName<'static>, TlsError> {
     let name = settings.server_name.as_deref().unwrap_or(host).to_owned();
     ServerName::try_from(name).map_err(|_| TlsError::ServerName(origin.to_owned()))
 }

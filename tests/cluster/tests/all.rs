@@ -15,6 +15,8 @@ mod freshness;
 mod harness;
 #[path = "all/isolation.rs"]
 mod isolation;
+#[path = "all/lifecycle.rs"]
+mod lifecycle;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/sentinels.rs"]

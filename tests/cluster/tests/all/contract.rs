@@ -1,6 +1,8 @@
 //! What is written is what the contract says, byte for byte.
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use postern_api::ExternalSecret;
 use postern_core::go;
 use serde_json::json;
 
@@ -55,15 +57,16 @@ async fn says_in_status_and_event_what_was_done() {
 }
 
 #[tokio::test]
-async fn takes_over_a_secret_that_the_peer_made_without_writing_it() {
+async fn a_change_that_makes_no_difference_does_not_write_the_secret() {
     let place = Place::new("contract").await;
     place.store("corp", fake_store(&[("db", "bar")])).await;
     place.external_secret("my-es", reads("corp", &[("foo", "db")])).await;
     place.synced("my-es").await;
     let before = place.api::<Secret>().get("my-es").await.unwrap();
     let stamp = place.synced("my-es").await.status.unwrap().synced_resource_version;
-    place.touch("my-es").await;
-    crate::harness::eventually("the touch was seen", || async {
+    let patch = json!({"spec": {"refreshInterval": "2h"}});
+    place.api::<ExternalSecret>().patch("my-es", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    crate::harness::eventually("the change was seen", || async {
         (place.synced("my-es").await.status.unwrap().synced_resource_version != stamp).then_some(())
     })
     .await;

@@ -40,7 +40,7 @@ async fn keeps_secret_when_backend_is_sealed() {
 
 #[tokio::test]
 async fn keeps_secret_when_backend_denies() {
-    keeps_secret_when(Fault::Forbidden, "denied").await;
+    keeps_secret_when(Fault::Forbidden, "PST-1103").await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use postern_runtime::Runtime;
 use postern_test_kit::kvserver::CountingVault;
 use postern_test_kit::{ControlPlane, Namespace};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Far beyond what anything takes here, and short enough that a hang is noticed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,19 +81,32 @@ impl Stage {
     /// Starts one more controller, which runs until the process ends.
     pub fn control(&'static self, options: Options) -> Readiness {
         let readiness = options.readiness.clone();
+        self.control_until(options, std::future::pending());
+        readiness
+    }
+
+    /// Starts one more controller, which runs until it is told to stop.
+    pub fn control_until(
+        &'static self,
+        options: Options,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<Result<(), postern_controller::Error>> {
         let host = Arc::clone(&self.host);
         self.runtime.spawn(async move {
             let client = self.plane.client().unwrap();
-            let ended = postern_controller::run(client, host, options, std::future::pending()).await;
-            eprintln!("a controller ended: {ended:?}");
-        });
-        readiness
+            postern_controller::run(client, host, options, shutdown).await
+        })
     }
 
     /// All that was logged until now.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.0.lock().unwrap()).into_owned()
     }
+}
+
+/// Options of a controller that serves one test's place only.
+pub fn options_for(place: &Place) -> Options {
+    Options { namespace: Some(place.name().to_owned()), controller_class: place.name().to_owned(), ..options() }
 }
 
 /// Options with the loopback interface open, where the test servers are, and stores that are checked often.
@@ -134,13 +148,17 @@ async fn apply_crds(client: &Client) {
 }
 
 /// Asks again and again until there is an answer.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    eventually_or(&|| what.to_owned(), ask).await
+}
+
+async fn eventually_or<T, F: Future<Output = Option<T>>>(what: &dyn Fn() -> String, mut ask: impl FnMut() -> F) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "after {PATIENCE:?} it is not so that {what}");
+        assert!(started.elapsed() < PATIENCE, "after {PATIENCE:?} it is not so that {}", what());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -182,8 +200,13 @@ impl Place {
 
     /// Creates a store with this `spec.provider`.
     pub async fn store(&self, name: &str, provider: Value) {
+        self.store_of_class(name, provider, "").await;
+    }
+
+    /// Creates a store that only a controller of this class serves.
+    pub async fn store_of_class(&self, name: &str, provider: Value, class: &str) {
         let store = json!({"apiVersion": "external-secrets.io/v1", "kind": "SecretStore", "metadata": {"name": name},
-            "spec": {"provider": provider}});
+            "spec": {"provider": provider, "controller": class}});
         let store: SecretStore = serde_json::from_value(store).unwrap();
         self.api::<SecretStore>().create(&PostParams::default(), &store).await.unwrap();
     }
@@ -222,13 +245,16 @@ impl Place {
 
     /// Waits until an ExternalSecret has failed with a text in its message, which is returned.
     pub async fn failed(&self, name: &str, text: &str) -> String {
-        eventually(&format!("{name} failed with \"{text}\""), || async {
+        let last = Mutex::new(String::new());
+        let ask = || async {
             let object = self.api::<ExternalSecret>().get(name).await.unwrap();
             let condition = condition(&object)?;
             let message = condition.message.clone().unwrap_or_default();
+            last.lock().unwrap().clone_from(&message);
             (condition.status == "False" && message.contains(text)).then_some(message)
-        })
-        .await
+        };
+        let shown = || format!("{name} failed with \"{text}\"; its message is \"{}\"", last.lock().unwrap());
+        eventually_or(&shown, ask).await
     }
 
     /// Waits until a SecretStore's condition has this status and this text in its message.

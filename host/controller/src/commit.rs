@@ -28,6 +28,9 @@ pub(crate) async fn commit(
     result: &Result<Written, Failure>,
 ) -> Next {
     log(result);
+    if let Some(on_sync) = &ctx.on_sync {
+        on_sync(result.as_ref().copied().map_err(|failure| failure.code));
+    }
     let object = &observed.object;
     let changed = object.status.as_ref() != Some(&conclusion.status);
     if changed && let Err(error) = patch_status(ctx, object, &conclusion).await {

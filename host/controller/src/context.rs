@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::events::Poster;
 use crate::queue::Queue;
+use crate::run::OnSync;
 use crate::world::{Key, World};
 
 pub(crate) struct Context {
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) events: Poster,
     /// UID and generation under which a store was last checked, so that its sessions are closed when either changes.
     pub(crate) sessions: Mutex<HashMap<StoreId, (String, i64)>>,
+    pub(crate) on_sync: Option<OnSync>,
     /// Requests that write or read single objects at the API server at once.
     pub(crate) turns: Semaphore,
 }

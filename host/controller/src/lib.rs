@@ -1,7 +1,7 @@
 //! Postern in a cluster: watches, reconciles, writes Secrets and statuses. The only crate that talks to Kubernetes.
 //!
-//! The path of a sync: [`watch`] → [`queue`] → [`observe`] → plan (core) → doors (`postern-sync`) → [`target`] →
-//! conclude (core) → [`commit`]; [`reconcile`] shows it on one screen. [`stores`] is the same for stores. It is not
+//! The path of a sync: `watch` → `queue` → `observe` → plan (core) → doors (`postern-sync`) → `target` →
+//! conclude (core) → `commit`; `reconcile` shows it on one screen. `stores` is the same for stores. It is not
 //! here what a sync decides, nor what a plugin is.
 
 mod api_error;
@@ -19,4 +19,4 @@ mod target;
 mod watch;
 mod world;
 
-pub use run::{Error, Options, Readiness, run};
+pub use run::{Error, OnSync, Options, Readiness, run};

@@ -10,7 +10,8 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use postern_api::{ClusterSecretStore, ExternalSecret, SecretStore};
-use postern_core::failure::Failure;
+use postern_core::conclude::Written;
+use postern_core::failure::{Code, Failure};
 use postern_core::plan::PlanSettings;
 use postern_core::plugin::PluginHost;
 use postern_sync::Doors;
@@ -32,8 +33,11 @@ const API_IN_FLIGHT: usize = 32;
 /// How long running syncs may take to end. A pod has 30 s, and sessions are to be closed in the rest.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// Told of every sync that came to a result.
+pub type OnSync = Arc<dyn Fn(Result<Written, Code>) + Send + Sync>;
+
 /// How the controller runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Serve this namespace only, and no ClusterSecretStore.
     pub namespace: Option<String>,
@@ -45,6 +49,8 @@ pub struct Options {
     pub api_in_flight: usize,
     /// Settings of the doors; the interval of store checks is among them.
     pub doors: postern_sync::Settings,
+    /// Counts syncs, where somebody wants to.
+    pub on_sync: Option<OnSync>,
     /// Told once all that existed at the start has been seen and work has begun.
     pub readiness: Readiness,
 }
@@ -57,6 +63,7 @@ impl Default for Options {
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
+            on_sync: None,
             readiness: Readiness::default(),
         }
     }
@@ -165,6 +172,7 @@ fn context(client: Client, host: Arc<dyn PluginHost>, options: &Options) -> Resu
         doors,
         events,
         sessions: Mutex::new(HashMap::new()),
+        on_sync: options.on_sync.clone(),
         turns: Semaphore::new(options.api_in_flight),
     };
     Ok((Arc::new(ctx), posting))

@@ -1,6 +1,8 @@
 //! Postern against a real control plane, with its real runtime and its real plugins. One binary, one control plane, one
 //! controller for the whole cluster; a namespace for each test.
 
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crds.rs"]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, Secret};
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use postern_api::{ExternalSecret, SecretStore};
 use postern_test_kit::control_plane::Options;
@@ -200,7 +200,12 @@ async fn bare_client(client: &Client, size: Size) -> anyhow::Result<Duration> {
         .collect()
         .await;
     results.into_iter().collect::<anyhow::Result<()>>()?;
-    Ok(start.elapsed())
+    let took = start.elapsed();
+    // Gone before the operator starts: it would serve them too.
+    let (delete, all) = (DeleteParams::default(), ListParams::default());
+    namespace.api::<ExternalSecret>(client).delete_collection(&delete, &all).await?;
+    namespace.api::<Secret>(client).delete_collection(&delete, &all).await?;
+    Ok(took)
 }
 
 async fn bare_writes(client: &Client, namespace: &Namespace, index: usize) -> anyhow::Result<()> {
@@ -249,6 +254,7 @@ fn start(postern: &Path, plane: &ControlPlane) -> anyhow::Result<Child> {
         ])
         .env("KUBECONFIG", plane.kubeconfig_path())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("could not start {}", postern.display()))
 }

@@ -10,7 +10,11 @@ use postern_standalone::output::Layout;
 
 /// Brings secrets out of the vaults where they are kept into the places where applications read them.
 #[derive(Debug, Parser)]
-#[command(name = "postern", version, after_help = "Example:\n  postern sync --from manifests --grant-files vault=./vault")]
+#[command(
+    name = "postern",
+    version,
+    after_help = "Example:\n  postern sync --from manifests --grant-files vault=./vault"
+)]
 pub struct Postern {
     #[command(flatten)]
     pub logging: Logging,
@@ -22,7 +26,9 @@ pub struct Postern {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sync the ExternalSecrets of a folder, without a cluster.
-    #[command(after_help = "Example:\n  postern sync --from manifests --to out --grant-files vault=./vault")]
+    #[command(
+        after_help = "Example:\n  postern sync --from manifests --to out --grant-files vault=./vault"
+    )]
     Sync(Sync),
     /// Run the operator in a cluster.
     #[command(after_help = "Example:\n  postern run --metrics-bind-address 127.0.0.1:8080")]
@@ -48,7 +54,12 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Logging {
     /// How log lines look on standard error.
-    #[arg(long, global = true, env = "POSTERN_LOG_FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "POSTERN_LOG_FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
     /// What is logged: error, warn, info, debug, or target=level pairs [default: info for run, warn otherwise].
     #[arg(long, global = true, env = "POSTERN_LOG_LEVEL")]
@@ -94,16 +105,31 @@ pub struct Plugins {
     #[arg(long, env = "POSTERN_PLUGINS_DIR", value_name = "DIR")]
     pub plugins_dir: Option<PathBuf>,
     /// A further plugin, as a component file; may be given more than once.
-    #[arg(long = "plugin", env = "POSTERN_PLUGIN", value_name = "FILE", value_delimiter = ',')]
+    #[arg(
+        long = "plugin",
+        env = "POSTERN_PLUGIN",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
     pub plugin: Vec<PathBuf>,
     /// A directory that stores may name, as NAME=DIR; may be given more than once.
     #[arg(long, env = "POSTERN_GRANT_FILES", value_name = "NAME=DIR", value_parser = grant, value_delimiter = ',')]
     pub grant_files: Vec<(String, PathBuf)>,
     /// Addresses that plugins may reach besides those that are open anyway; may be given more than once.
-    #[arg(long, env = "POSTERN_ALLOW_EGRESS", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "POSTERN_ALLOW_EGRESS",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
     pub allow_egress: Vec<IpNet>,
     /// Addresses that no plugin may reach; wins over everything; may be given more than once.
-    #[arg(long, env = "POSTERN_DENY_EGRESS", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "POSTERN_DENY_EGRESS",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
     pub deny_egress: Vec<IpNet>,
     /// Open metadata addresses to plugins that ask for them.
     #[arg(long, env = "POSTERN_AMBIENT_IDENTITY")]
@@ -112,7 +138,12 @@ pub struct Plugins {
     #[arg(long, env = "POSTERN_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Stores of another controller class are left alone.
-    #[arg(long, env = "POSTERN_CONTROLLER_CLASS", default_value = "default", value_name = "CLASS")]
+    #[arg(
+        long,
+        env = "POSTERN_CONTROLLER_CLASS",
+        default_value = "default",
+        value_name = "CLASS"
+    )]
     pub controller_class: String,
 }
 
@@ -126,10 +157,20 @@ pub struct Sync {
     #[arg(long, env = "POSTERN_TO", value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// What to write.
-    #[arg(long = "as", env = "POSTERN_AS", default_value = "secrets", value_name = "FORM")]
+    #[arg(
+        long = "as",
+        env = "POSTERN_AS",
+        default_value = "secrets",
+        value_name = "FORM"
+    )]
     pub form: Form,
     /// Only say which keys would change, by name; exits 1 if any would.
-    #[arg(long, env = "POSTERN_DRY_RUN", conflicts_with = "watch", requires = "to")]
+    #[arg(
+        long,
+        env = "POSTERN_DRY_RUN",
+        conflicts_with = "watch",
+        requires = "to"
+    )]
     pub dry_run: bool,
     /// Sync again at refresh intervals and when the folder changes, until a signal ends it.
     #[arg(long, env = "POSTERN_WATCH")]
@@ -201,7 +242,9 @@ pub struct Bundle {
 
 fn grant(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => Ok((name.to_owned(), PathBuf::from(dir))),
+        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(dir)))
+        }
         _ => Err("expected NAME=DIR, such as vault=/etc/vault".to_owned()),
     }
 }
@@ -215,8 +258,14 @@ fn address(text: &str) -> Result<Listen, String> {
         return Ok(Listen(None));
     }
     // `:8080` means all addresses, as the flag of the same name does elsewhere.
-    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-    full.parse().map(|a| Listen(Some(a))).map_err(|_| "expected ADDRESS:PORT, :PORT or 0".to_owned())
+    let full = if text.starts_with(':') {
+        format!("[::]{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map(|a| Listen(Some(a)))
+        .map_err(|_| "expected ADDRESS:PORT, :PORT or 0".to_owned())
 }
 
 #[cfg(test)]
@@ -233,7 +282,10 @@ mod tests {
     #[test]
     fn reads_addresses_and_grants() {
         assert_eq!(address("0").unwrap(), Listen(None));
-        assert_eq!(address(":8080").unwrap(), Listen(Some("[::]:8080".parse().unwrap())));
+        assert_eq!(
+            address(":8080").unwrap(),
+            Listen(Some("[::]:8080".parse().unwrap()))
+        );
         assert!(address("8080").is_err());
         assert_eq!(grant("a=/b=c").unwrap(), ("a".to_owned(), "/b=c".into()));
         assert!(grant("a").is_err());
@@ -242,13 +294,28 @@ mod tests {
     #[test]
     fn every_flag_has_a_variable_and_every_command_an_example() {
         for command in Postern::command().get_subcommands() {
-            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains("Example:\n  postern "), "{}", command.get_name());
+            let example = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                example.contains("Example:\n  postern "),
+                "{}",
+                command.get_name()
+            );
             if command.get_name() == "bundle" {
                 continue; // A step of the build, not of an installation.
             }
-            for argument in command.get_arguments().filter(|a| a.get_long().is_some_and(|l| l != "help")) {
-                assert!(argument.get_env().is_some(), "{} --{:?}", command.get_name(), argument.get_long());
+            for argument in command
+                .get_arguments()
+                .filter(|a| a.get_long().is_some_and(|l| l != "help"))
+            {
+                assert!(
+                    argument.get_env().is_some(),
+                    "{} --{:?}",
+                    command.get_name(),
+                    argument.get_long()
+                );
             }
         }
     }

@@ -23,7 +23,9 @@ pub struct Served {
 
 /// Opens the port.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listening on {address} (--metrics-bind-address)"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address} (--metrics-bind-address)"))
 }
 
 /// Serves until it is dropped.
@@ -32,7 +34,10 @@ pub async fn serve(listener: TcpListener, served: Served) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 continue;
             }
@@ -44,7 +49,9 @@ pub async fn serve(listener: TcpListener, served: Served) {
                 async move { Ok::<_, Infallible>(answer) }
             });
             // A client that breaks off is its own affair.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }

@@ -54,19 +54,29 @@ fn dispatch(arguments: Postern) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Postern::command(), "postern", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
-        Command::Version => print(&format!("postern {} ({})\n", env!("CARGO_PKG_VERSION"), postern_runtime::build_id())),
+        Command::Version => print(&format!(
+            "postern {} ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            postern_runtime::build_id()
+        )),
     }
 }
 
 fn threads() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting threads")
 }
 
 fn log(logging: &Logging, default: &str) -> anyhow::Result<()> {
     let color = match logging.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::io::stderr().is_terminal(),
+        Color::Auto => {
+            std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                && std::io::stderr().is_terminal()
+        }
     };
     let filter = logging.log_level.as_deref().unwrap_or(default);
     postern_telemetry::install(logging.log_format.into(), filter, color)?;
@@ -77,7 +87,9 @@ fn log(logging: &Logging, default: &str) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e).context("writing to standard output"),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(e).context("writing to standard output")
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
 }

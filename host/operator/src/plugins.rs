@@ -18,15 +18,23 @@ pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
     let runtime = builder.build()?;
     match bundled(plugins)? {
         Some(dir) => {
-            runtime.load_bundled(&dir).await.with_context(|| format!("loading the bundled plugins of {}", dir.display()))?;
+            runtime
+                .load_bundled(&dir)
+                .await
+                .with_context(|| format!("loading the bundled plugins of {}", dir.display()))?;
         }
         None if plugins.plugin.is_empty() => {
-            bail!("there are no plugins beside the binary; give --plugins-dir or --plugin, or run `postern bundle`")
+            bail!(
+                "there are no plugins beside the binary; give --plugins-dir or --plugin, or run `postern bundle`"
+            )
         }
         None => {}
     }
     for file in &plugins.plugin {
-        runtime.load_file(file).await.with_context(|| format!("loading the plugin {}", file.display()))?;
+        runtime
+            .load_file(file)
+            .await
+            .with_context(|| format!("loading the plugin {}", file.display()))?;
     }
     Ok(runtime)
 }
@@ -39,13 +47,22 @@ fn bundled(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
         return Ok(Some(dir.clone()));
     }
     let program = std::env::current_exe().context("finding the binary")?;
-    Ok(program.parent().map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir()))
+    Ok(program
+        .parent()
+        .map(|dir| dir.join("plugins"))
+        .filter(|dir| dir.is_dir()))
 }
 
 fn default_cache() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     let home = || set("HOME").map(|home| home.join(".cache"));
-    set("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("postern").join("compiled"))
+    set("XDG_CACHE_HOME")
+        .or_else(home)
+        .map(|dir| dir.join("postern").join("compiled"))
 }
 
 /// What plugins may do. Loopback is open without a cluster: whoever starts a sync may talk to this machine anyway.
@@ -64,7 +81,11 @@ pub fn settings(plugins: &Plugins, loopback: bool) -> anyhow::Result<Settings> {
         if !dir.is_dir() {
             bail!("--grant-files {name}={}: it is no folder", dir.display());
         }
-        if settings.directories.insert(name.clone(), absolute(dir)).is_some() {
+        if settings
+            .directories
+            .insert(name.clone(), absolute(dir))
+            .is_some()
+        {
             bail!("--grant-files names \"{name}\" twice; give each directory a name of its own");
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use postern_controller::{Options, Readiness};
-use postern_telemetry::metrics::Metrics;
+use postern_core::conclude::Written;
+use postern_core::failure::Code;
+use postern_telemetry::metrics::{Metric, Metrics};
 
 use crate::args::Run;
 use crate::http::{self, Served};
@@ -16,24 +18,40 @@ use crate::{plugins, signals};
 pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     let mut signals = signals::Signals::new()?;
     let readiness = Readiness::default();
+    let metrics = Arc::new(Metrics::default());
     // The port first: a probe that is refused tells less than one that says "starting".
     if let Some(address) = run.metrics_bind_address.0 {
         let listener = http::listen(address).await?;
-        tokio::spawn(http::serve(listener, Served { metrics: Arc::new(Metrics::default()), readiness: readiness.clone() }));
+        tokio::spawn(http::serve(
+            listener,
+            Served {
+                metrics: Arc::clone(&metrics),
+                readiness: readiness.clone(),
+            },
+        ));
     }
-    let config = kube::Config::infer().await.context("finding the cluster; set KUBECONFIG, or run in a pod with a service account")?;
+    let config = kube::Config::infer()
+        .await
+        .context("finding the cluster; set KUBECONFIG, or run in a pod with a service account")?;
     let mut doors = plugins::settings(&run.plugins, false)?;
     doors.rules.api_server = addresses(&config).await;
     let client = kube::Client::try_from(config).context("preparing the way to the API server")?;
     let host = Arc::new(plugins::load(&run.plugins).await?);
     for revision in host.revisions() {
-        tracing::info!(plugin = revision.descriptor.name, version = revision.descriptor.version, "plugin loaded");
+        tracing::info!(
+            plugin = revision.descriptor.name,
+            version = revision.descriptor.version,
+            "plugin loaded"
+        );
     }
     let options = Options {
         namespace: run.namespace.clone(),
         controller_class: run.plugins.controller_class.clone(),
         doors,
         readiness,
+        on_sync: Some(Arc::new(move |result| {
+            metrics.add(Metric::Syncs, &labels(result), 1)
+        })),
         ..Options::default()
     };
     let mut ended = ExitCode::SUCCESS;
@@ -44,10 +62,28 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     Ok(ended)
 }
 
+/// Result and failure code of a sync, as labels.
+const fn labels(result: Result<Written, Code>) -> [&'static str; 2] {
+    match result {
+        Ok(Written::Created) => ["created", ""],
+        Ok(Written::Updated) => ["updated", ""],
+        Ok(Written::Unchanged) => ["unchanged", ""],
+        Err(code) => ["failed", code.label()],
+    }
+}
+
 /// Addresses of the API server, which plugins reach only if they ask for it. A name that cannot be resolved now has none.
 async fn addresses(config: &kube::Config) -> Vec<IpAddr> {
     let url = &config.cluster_url;
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let host = url
+        .host()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
     let found = tokio::net::lookup_host((host, url.port_u16().unwrap_or(443))).await;
-    found.into_iter().flatten().map(|address| address.ip()).collect()
+    found
+        .into_iter()
+        .flatten()
+        .map(|address| address.ip())
+        .collect()
 }

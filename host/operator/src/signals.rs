@@ -15,7 +15,10 @@ impl Signals {
     /// From now on the process ends in order.
     pub fn new() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("setting up signals");
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for one, and gives 128 + its number.

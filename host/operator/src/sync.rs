@@ -18,11 +18,18 @@ use crate::{plugins, print, say, signals};
 /// Runs the command.
 pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
     if let Some(to) = sync.to.as_ref().filter(|to| overlaps(&sync.from, to)) {
-        bail!("--to {} lies in --from {}, where results would be read as manifests; choose a folder outside", to.display(), sync.from.display());
+        bail!(
+            "--to {} lies in --from {}, where results would be read as manifests; choose a folder outside",
+            to.display(),
+            sync.from.display()
+        );
     }
     let manifests = Arc::new(folder::read(&sync.from)?);
     if manifests.external_secrets.is_empty() && manifests.problems.is_empty() && !sync.watch {
-        bail!("{} holds no ExternalSecret; give --from a folder with manifests", sync.from.display());
+        bail!(
+            "{} holds no ExternalSecret; give --from a folder with manifests",
+            sync.from.display()
+        );
     }
     let mut settings = plugins::settings(&sync.plugins, true)?;
     // A pass ends by its own time; the doors must not give up before.
@@ -30,14 +37,22 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
     let granted = settings.directories.values().cloned().collect();
     let host = Arc::new(plugins::load(&sync.plugins).await?);
     let options = Options {
-        output: Output { to: sync.to.clone(), layout: sync.form.into(), dry_run: sync.dry_run },
+        output: Output {
+            to: sync.to.clone(),
+            layout: sync.form.into(),
+            dry_run: sync.dry_run,
+        },
         timeout: sync.timeout,
         controller_class: sync.plugins.controller_class.clone(),
     };
-    let standalone = Standalone::new(host, settings, options).context("opening the doors to plugins")?;
+    let standalone =
+        Standalone::new(host, settings, options).context("opening the doors to plugins")?;
     let mut signals = signals::Signals::new()?;
     let ended = if sync.watch {
-        let watched = Watched { from: sync.from.clone(), granted };
+        let watched = Watched {
+            from: sync.from.clone(),
+            granted,
+        };
         tokio::select! {
             () = watch::watch(&standalone, &watched, Timestamp::now, |pass| match pass {
                 Ok(report) => tell(&report, sync.output, false),
@@ -46,7 +61,10 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
             code = signals.wait() => code,
         }
     } else {
-        let at = Moment { now: Timestamp::now(), due: Instant::now() };
+        let at = Moment {
+            now: Timestamp::now(),
+            due: Instant::now(),
+        };
         tokio::select! {
             report = standalone.pass(&manifests, None, at) => {
                 tell(&report, sync.output, true);
@@ -73,6 +91,10 @@ fn tell(report: &Report, format: Format, all: bool) {
         let mut kinds: Vec<&str> = report.ignored.iter().map(|i| i.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        say(&format!("note: {} documents of other kinds were passed over ({})", report.ignored.len(), kinds.join(", ")));
+        say(&format!(
+            "note: {} documents of other kinds were passed over ({})",
+            report.ignored.len(),
+            kinds.join(", ")
+        ));
     }
 }

@@ -16,14 +16,10 @@ struct Family {
 pub enum Metric {
     /// Syncs by result.
     Syncs,
-    /// Objects asked of backends by provider and result.
-    Reads,
-    /// Logins by provider and result.
-    Logins,
 }
 
 impl Metric {
-    const ALL: [Self; 3] = [Self::Syncs, Self::Reads, Self::Logins];
+    const ALL: [Self; 1] = [Self::Syncs];
 
     const fn family(self) -> Family {
         match self {
@@ -31,16 +27,6 @@ impl Metric {
                 name: "postern_syncs_total",
                 help: "Syncs by result and failure code.",
                 labels: &["result", "code"],
-            },
-            Self::Reads => Family {
-                name: "postern_reads_total",
-                help: "Objects asked of backends.",
-                labels: &["provider", "result"],
-            },
-            Self::Logins => Family {
-                name: "postern_logins_total",
-                help: "Sessions opened at backends.",
-                labels: &["provider", "result"],
             },
         }
     }
@@ -106,7 +92,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("# TYPE postern_reads_total counter\n"),
+            text.contains("# TYPE postern_syncs_total counter\n"),
             "{text}"
         );
     }

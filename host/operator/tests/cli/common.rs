@@ -20,11 +20,25 @@ pub fn plugins() -> &'static Path {
         for name in NEEDED {
             let file = format!("{name}.wasm");
             let copied = std::fs::copy(guests.join(&file), from.join(&file));
-            assert!(copied.is_ok(), "{} is missing: run `cargo xtask guests`", guests.join(&file).display());
+            assert!(
+                copied.is_ok(),
+                "{} is missing: run `cargo xtask guests`",
+                guests.join(&file).display()
+            );
         }
         let to = dir.path().join("plugins");
-        let made = Command::new(POSTERN).args(["bundle", "--from"]).arg(&from).arg("--to").arg(&to).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made = Command::new(POSTERN)
+            .args(["bundle", "--from"])
+            .arg(&from)
+            .arg("--to")
+            .arg(&to)
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         (dir, to)
     });
     path
@@ -43,7 +57,9 @@ pub struct Place {
 impl Place {
     /// Manifests by file name.
     pub fn with(manifests: &[(&str, &str)]) -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap() };
+        let place = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
         std::fs::create_dir(place.path("from")).unwrap();
         for (name, text) in manifests {
             std::fs::write(place.path("from").join(name), text).unwrap();
@@ -59,7 +75,14 @@ impl Place {
     /// `postern sync` with these further arguments, ready to start.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(POSTERN);
-        command.env_clear().arg("sync").arg("--from").arg(self.path("from")).arg("--plugins-dir").arg(plugins()).args(arguments);
+        command
+            .env_clear()
+            .arg("sync")
+            .arg("--from")
+            .arg(self.path("from"))
+            .arg("--plugins-dir")
+            .arg(plugins())
+            .args(arguments);
         command.current_dir(self.dir.path());
         command
     }

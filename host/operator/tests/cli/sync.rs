@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use crate::common::{Place, fake, root};
+use base64::Engine as _;
 
 const SENTINEL: &str = "sentinel-7f3a";
 
@@ -14,11 +14,22 @@ fn a_value_becomes_a_secret_manifest_and_no_output_shows_it() {
     let place = Place::with(&[("all.yaml", &fake(SENTINEL, "k"))]);
     let ran = place.sync(&["--to", "out", "--log-level", "debug"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("ExternalSecret  default/app  app     +password  created\n"), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("ExternalSecret  default/app  app     +password  created\n"),
+        "{}",
+        ran.out
+    );
     let path = place.path("out/default/app.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains(&base64::engine::general_purpose::STANDARD.encode(SENTINEL)), "{text}");
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(
+        text.contains(&base64::engine::general_purpose::STANDARD.encode(SENTINEL)),
+        "{text}"
+    );
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     for stream in [&ran.out, &ran.err] {
         assert!(!stream.contains(SENTINEL), "{stream}");
     }
@@ -33,18 +44,32 @@ fn a_failure_keeps_what_is_there_and_names_code_and_blame() {
     std::fs::write(place.path("from/all.yaml"), fake("one", "gone")).unwrap();
     let ran = place.sync(&["--to", "out", "--as", "files"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("ExternalSecret \"default/app\": ") && ran.err.contains("PST-11"), "{}", ran.err);
+    assert!(
+        ran.err.contains("ExternalSecret \"default/app\": ") && ran.err.contains("PST-11"),
+        "{}",
+        ran.err
+    );
     assert!(ran.err.contains("backend to blame"), "{}", ran.err);
-    assert_eq!(std::fs::read_to_string(place.path("out/default/app/password")).unwrap(), "one");
+    assert_eq!(
+        std::fs::read_to_string(place.path("out/default/app/password")).unwrap(),
+        "one"
+    );
 }
 
 #[test]
 fn a_broken_manifest_is_named_and_the_good_ones_sync() {
     let broken = "kind: Secret\nmetadata: {name: x}\nstringData: {a: [unfinished\n";
-    let place = Place::with(&[("all.yaml", &fake("one", "k")), ("broken.yaml", &format!("kind: Other\n---\n{broken}"))]);
+    let place = Place::with(&[
+        ("all.yaml", &fake("one", "k")),
+        ("broken.yaml", &format!("kind: Other\n---\n{broken}")),
+    ]);
     let ran = place.sync(&["--to", "out"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    assert!(ran.err.contains("broken.yaml, document 2, line "), "{}", ran.err);
+    assert!(
+        ran.err.contains("broken.yaml, document 2, line "),
+        "{}",
+        ran.err
+    );
     assert!(ran.err.contains("passed over (Other)"), "{}", ran.err);
     assert!(place.path("out/default/app.yaml").exists());
 }
@@ -66,7 +91,11 @@ fn what_cannot_run_ends_with_2_and_says_what_to_do() {
     let place = Place::with(&[]);
     let empty = place.sync(&[]);
     assert_eq!(empty.code, Some(2), "{empty:?}");
-    assert!(empty.err.contains("holds no ExternalSecret"), "{}", empty.err);
+    assert!(
+        empty.err.contains("holds no ExternalSecret"),
+        "{}",
+        empty.err
+    );
     let usage = place.sync(&["--no-such-flag"]);
     assert_eq!(usage.code, Some(2), "{usage:?}");
     std::fs::write(place.path("from/all.yaml"), fake("one", "k")).unwrap();
@@ -81,15 +110,27 @@ fn what_cannot_run_ends_with_2_and_says_what_to_do() {
 
 #[test]
 fn the_json_form_fits_its_schema() {
-    let schema: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(root().join("docs/schemas/sync.json")).unwrap()).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(root().join("docs/schemas/sync.json")).unwrap(),
+    )
+    .unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let place = Place::with(&[("good.yaml", &fake(SENTINEL, "k")), ("bad.yaml", "kind: Secret\n"), ("other.yaml", "kind: Other\n")]);
-    let unknown = fake("x", "k").replace("fake", "nobody").replace("name: s}", "name: t}").replace("name: app", "name: lost");
+    let place = Place::with(&[
+        ("good.yaml", &fake(SENTINEL, "k")),
+        ("bad.yaml", "kind: Secret\n"),
+        ("other.yaml", "kind: Other\n"),
+    ]);
+    let unknown = fake("x", "k")
+        .replace("fake", "nobody")
+        .replace("name: s}", "name: t}")
+        .replace("name: app", "name: lost");
     std::fs::write(place.path("from/unknown.yaml"), unknown).unwrap();
     let ran = place.sync(&["--to", "out", "-o", "json"]);
     let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&document).map(|e| format!("{e} at {}", e.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(&document)
+        .map(|e| format!("{e} at {}", e.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:?}\n{document:#}");
     assert_eq!(document["exitCode"], 3);
     assert_eq!(ran.code, Some(3), "{ran:?}");
@@ -107,28 +148,58 @@ fn once_ends_in_time_and_names_every_key_it_lacks() {
          spec: {{provider: {{vault: {{server: '{server}', path: secret, version: v2, auth: {{tokenSecretRef: {{name: token, key: t}}}}}}}}}}\n---\n\
          kind: Secret\nmetadata: {{name: token}}\nstringData: {{t: x}}\n---\n"
     );
-    let external = fake("x", "db/creds").split_once("---\n").unwrap().1.to_owned();
+    let external = fake("x", "db/creds")
+        .split_once("---\n")
+        .unwrap()
+        .1
+        .to_owned();
     std::fs::write(place.path("from/all.yaml"), store + &external).unwrap();
     let vault = root().join("target/guests/vault.wasm");
     let cache = place.path("cache");
-    let arguments = ["--timeout", "2s", "--plugin", vault.to_str().unwrap(), "--cache-dir", cache.to_str().unwrap()];
+    let arguments = [
+        "--timeout",
+        "2s",
+        "--plugin",
+        vault.to_str().unwrap(),
+        "--cache-dir",
+        cache.to_str().unwrap(),
+    ];
     let started = Instant::now();
     let ran = place.sync(&arguments);
     assert_eq!(ran.code, Some(124), "{ran:?}");
-    assert!(ran.err.contains("still lacking key \"db/creds\""), "{}", ran.err);
-    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(
+        ran.err.contains("still lacking key \"db/creds\""),
+        "{}",
+        ran.err
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
 fn watching_follows_a_change_and_ends_with_the_signals_number() {
     let place = Place::with(&[("all.yaml", &fake("one", "k"))]);
-    let mut child = place.command(&["--to", "out", "--as", "files", "--watch"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = place
+        .command(&["--to", "out", "--as", "files", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let file = place.path("out/default/app/password");
     wait_for(|| std::fs::read_to_string(&file).is_ok_and(|text| text == "one"));
     std::fs::write(place.path("from/all.yaml"), fake("another", "k")).unwrap();
     wait_for(|| std::fs::read_to_string(&file).is_ok_and(|text| text == "another"));
     let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 

@@ -56,7 +56,17 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         }
         "quickstart" => quickstart::run(&mut steps)?,
         "test" => return tests::run(&mut steps, rest),
-        "codegen" => steps.cargo("write generated files", &["run", "--quiet", "-p", "postern-arch-tests", "--bin", "postern-codegen"])?,
+        "codegen" => steps.cargo(
+            "write generated files",
+            &[
+                "run",
+                "--quiet",
+                "-p",
+                "postern-arch-tests",
+                "--bin",
+                "postern-codegen",
+            ],
+        )?,
         "lint" => lint(&mut steps)?,
         "bench" => {
             let mut command = vec!["run", "--release", "-p", "postern-bench", "--"];
@@ -79,7 +89,10 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
 /// The repository: two levels above this crate's manifest when started by cargo, else the current directory.
 fn root() -> anyhow::Result<PathBuf> {
     match std::env::var_os("CARGO_MANIFEST_DIR") {
-        Some(manifest) => Ok(Path::new(&manifest).parent().context("xtask lies in the repository")?.to_owned()),
+        Some(manifest) => Ok(Path::new(&manifest)
+            .parent()
+            .context("xtask lies in the repository")?
+            .to_owned()),
         None => Ok(std::env::current_dir()?),
     }
 }
@@ -90,13 +103,31 @@ pub fn guests(steps: &mut Steps) -> anyhow::Result<()> {
     std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
     let out_dir = out.display().to_string();
     let engine = out.join("go-template.wasm").display().to_string();
-    guest_tools(steps, "build the Rust plugins", &["rust-workspace", "plugins", "--out-dir", &out_dir])?;
-    guest_tools(steps, "build the test guests", &["rust-workspace", "tests/guests", "--out-dir", &out_dir])?;
-    need("go", "it builds the template engine; install Go 1.25 or newer from https://go.dev/dl or your distribution")?;
+    guest_tools(
+        steps,
+        "build the Rust plugins",
+        &["rust-workspace", "plugins", "--out-dir", &out_dir],
+    )?;
+    guest_tools(
+        steps,
+        "build the test guests",
+        &["rust-workspace", "tests/guests", "--out-dir", &out_dir],
+    )?;
+    need(
+        "go",
+        "it builds the template engine; install Go 1.25 or newer from https://go.dev/dl or your distribution",
+    )?;
     guest_tools(
         steps,
         "build the Go template engine",
-        &["go", "plugins/go-template", "--world", "template-engine", "--out", &engine],
+        &[
+            "go",
+            "plugins/go-template",
+            "--world",
+            "template-engine",
+            "--out",
+            &engine,
+        ],
     )
 }
 
@@ -106,8 +137,16 @@ fn guest_tools(steps: &mut Steps, what: &str, arguments: &[&str]) -> anyhow::Res
 
 /// Builds the servers of the cluster tests.
 pub fn tools(steps: &mut Steps) -> anyhow::Result<()> {
-    need("go", "it builds etcd and kube-apiserver for the cluster tests; install Go 1.25 or newer")?;
-    steps.binary("build etcd, kube-apiserver and kubectl", "postern-test-kit", "postern-test-tools", &[])
+    need(
+        "go",
+        "it builds etcd and kube-apiserver for the cluster tests; install Go 1.25 or newer",
+    )?;
+    steps.binary(
+        "build etcd, kube-apiserver and kubectl",
+        "postern-test-kit",
+        "postern-test-tools",
+        &[],
+    )
 }
 
 /// Lays the compiled first-party components beside the binary, in `plugins`.
@@ -120,19 +159,43 @@ pub fn bundle(steps: &mut Steps) -> anyhow::Result<()> {
         if !source.is_file() {
             bail!("{} is missing: run `cargo xtask guests`", source.display());
         }
-        std::fs::copy(&source, from.join(&file)).with_context(|| format!("copying {}", source.display()))?;
+        std::fs::copy(&source, from.join(&file))
+            .with_context(|| format!("copying {}", source.display()))?;
     }
-    let (from, to) = (from.display().to_string(), steps.bin_dir().join("plugins").display().to_string());
-    steps.binary("compile the bundled components", "postern-operator", "postern", &["bundle", "--from", &from, "--to", &to])
+    let (from, to) = (
+        from.display().to_string(),
+        steps.bin_dir().join("plugins").display().to_string(),
+    );
+    steps.binary(
+        "compile the bundled components",
+        "postern-operator",
+        "postern",
+        &["bundle", "--from", &from, "--to", &to],
+    )
 }
 
 fn lint(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo("rustfmt", &["fmt", "--all", "--check"])?;
-    steps.cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    steps.cargo(
+        "clippy",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )
 }
 
 /// Fails early, and by name, where a program that a step needs is not there.
 fn need(program: &str, why: &str) -> anyhow::Result<()> {
-    let found = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    if found { Ok(()) } else { bail!("`{program}` is not in PATH: {why}") }
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if found {
+        Ok(())
+    } else {
+        bail!("`{program}` is not in PATH: {why}")
+    }
 }

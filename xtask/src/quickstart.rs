@@ -9,7 +9,17 @@ use crate::steps::Steps;
 
 /// Builds what it needs, and runs the example on a copy of its backend, so that a rotation leaves no trace in the sources.
 pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
-    steps.cargo("build postern", &["build", "-p", "postern-operator", "-p", "postern-guest-tools", "--bins"])?;
+    steps.cargo(
+        "build postern",
+        &[
+            "build",
+            "-p",
+            "postern-operator",
+            "-p",
+            "postern-guest-tools",
+            "--bins",
+        ],
+    )?;
     steps.workspace_is_built();
     crate::guests(steps)?;
     if !is_bundled(steps) {
@@ -29,17 +39,32 @@ pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
     say("Second sync: nothing has changed, nothing is written.");
     sync(steps, &example.join("manifests"), &vault, &out)?;
     let rotated = vault.join("app/database.json");
-    fs::write(&rotated, "{\"username\": \"app\", \"password\": \"example-2\"}\n").context("rotating the password")?;
+    fs::write(
+        &rotated,
+        "{\"username\": \"app\", \"password\": \"example-2\"}\n",
+    )
+    .context("rotating the password")?;
     say("The password was rotated at the backend. Third sync: one key is another (~).");
     sync(steps, &example.join("manifests"), &vault, &out)?;
-    say(&format!("The Secrets lie in {}; `kubectl apply -f` takes them.", out.display()));
+    say(&format!(
+        "The Secrets lie in {}; `kubectl apply -f` takes them.",
+        out.display()
+    ));
     Ok(())
 }
 
 fn sync(steps: &mut Steps, manifests: &Path, vault: &Path, out: &Path) -> anyhow::Result<()> {
     let (from, to) = (manifests.display().to_string(), out.display().to_string());
     let grant = format!("vault={}", vault.display());
-    let arguments = ["sync", "--from", &from, "--to", &to, "--grant-files", &grant];
+    let arguments = [
+        "sync",
+        "--from",
+        &from,
+        "--to",
+        &to,
+        "--grant-files",
+        &grant,
+    ];
     steps.binary("postern sync", "postern-operator", "postern", &arguments)
 }
 
@@ -50,7 +75,9 @@ fn is_bundled(steps: &Steps) -> bool {
     let binary = time(&steps.bin_dir().join("postern"));
     crate::FIRST_PARTY.iter().all(|name| {
         let code = time(&plugins.join(format!("{name}.cwasm")));
-        code.is_some() && code >= binary && code >= time(&steps.guests().join(format!("{name}.wasm")))
+        code.is_some()
+            && code >= binary
+            && code >= time(&steps.guests().join(format!("{name}.wasm")))
     })
 }
 
@@ -59,9 +86,19 @@ fn show(out: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(out.join("default")).context("reading the results")? {
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
-        let data = text.split_once("\ndata:\n").map(|(_, data)| data).unwrap_or_default();
-        let keys: Vec<&str> = data.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().trim_matches('"'))).collect();
-        say(&format!("  {}: {}", path.file_name().unwrap_or_default().to_string_lossy(), keys.join(", ")));
+        let data = text
+            .split_once("\ndata:\n")
+            .map(|(_, data)| data)
+            .unwrap_or_default();
+        let keys: Vec<&str> = data
+            .lines()
+            .filter_map(|line| Some(line.split_once(':')?.0.trim().trim_matches('"')))
+            .collect();
+        say(&format!(
+            "  {}: {}",
+            path.file_name().unwrap_or_default().to_string_lossy(),
+            keys.join(", ")
+        ));
     }
     Ok(())
 }
@@ -74,7 +111,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), &target).with_context(|| format!("copying {}", target.display()))?;
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("copying {}", target.display()))?;
         }
     }
     Ok(())

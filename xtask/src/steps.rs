@@ -19,7 +19,11 @@ pub struct Steps {
 
 impl Steps {
     pub fn new(root: PathBuf) -> Self {
-        Self { root, done: Vec::new(), built: false }
+        Self {
+            root,
+            done: Vec::new(),
+            built: false,
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -51,7 +55,13 @@ impl Steps {
     }
 
     /// Runs a binary of the workspace.
-    pub fn binary(&mut self, what: &str, package: &str, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    pub fn binary(
+        &mut self,
+        what: &str,
+        package: &str,
+        name: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<()> {
         let path = self.bin_dir().join(name);
         if self.built && path.is_file() {
             let mut command = Command::new(path);
@@ -72,7 +82,10 @@ impl Steps {
     /// Runs a command; its failure ends the verb.
     pub fn run(&mut self, what: &str, mut command: Command) -> anyhow::Result<()> {
         let started = self.begin(what, &command);
-        let status = command.stdin(Stdio::null()).status().with_context(|| format!("starting {}", shown(&command)))?;
+        let status = command
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("starting {}", shown(&command)))?;
         self.end(what, started);
         if !status.success() {
             bail!("{what}: `{}` ended with {status}", shown(&command));
@@ -81,10 +94,17 @@ impl Steps {
     }
 
     /// Runs a command, passes its standard output on line by line, and shows each line to `see`; true if it succeeded.
-    pub fn watch(&mut self, what: &str, mut command: Command, mut see: impl FnMut(&str) -> bool) -> anyhow::Result<bool> {
+    pub fn watch(
+        &mut self,
+        what: &str,
+        mut command: Command,
+        mut see: impl FnMut(&str) -> bool,
+    ) -> anyhow::Result<bool> {
         let started = self.begin(what, &command);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {}", shown(&command)))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", shown(&command)))?;
         let output = child.stdout.take().context("the output should be piped")?;
         for line in BufReader::new(output).split(b'\n') {
             let line = line.context("reading the command's output")?;
@@ -106,7 +126,10 @@ impl Steps {
     pub fn summary(&self) {
         let slow: Vec<_> = self.done.iter().filter(|(_, took)| *took >= SLOW).collect();
         if !slow.is_empty() {
-            let list: Vec<String> = slow.iter().map(|(what, took)| format!("{what} {} s", took.as_secs())).collect();
+            let list: Vec<String> = slow
+                .iter()
+                .map(|(what, took)| format!("{what} {} s", took.as_secs()))
+                .collect();
             eprintln!("--- slow steps: {}", list.join(", "));
         }
     }
@@ -127,14 +150,23 @@ impl Steps {
 pub fn cargo(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(folder);
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+    for name in [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_PKG_NAME",
+        "CARGO_PKG_VERSION",
+    ] {
         command.env_remove(name);
     }
     command
 }
 
 fn shown(command: &Command) -> String {
-    let mut text = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut text = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for argument in command.get_args() {
         text.push(' ');
         text.push_str(&argument.to_string_lossy());

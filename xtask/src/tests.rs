@@ -27,13 +27,20 @@ pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> 
     }
     steps.summary();
     println!("{} passed, {} failed", counts.passed, counts.failed);
-    Ok(if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if counts.failed == 0 && counts.passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Builds the workspace at once, so that features unify and nothing is compiled twice, then what the tests read. Without
 /// the workspace no test can run; without one of the others the tests that need it fail by themselves and say so.
 fn prepare(steps: &mut Steps, counts: &mut Counts) -> bool {
-    let built = steps.cargo("build the workspace and its tests", &["build", "--workspace", "--bins", "--tests", "--locked"]);
+    let built = steps.cargo(
+        "build the workspace and its tests",
+        &["build", "--workspace", "--bins", "--tests", "--locked"],
+    );
     if let Err(error) = built {
         eprintln!("--- {error:#}");
         counts.failed += 1;
@@ -55,18 +62,31 @@ fn workspace(steps: &mut Steps, arguments: &[String], counts: &mut Counts) -> an
         all.push("--workspace");
     }
     all.extend(arguments.iter().map(String::as_str));
-    rust(steps, "test the workspace", cargo(steps.root(), &all), counts)
+    rust(
+        steps,
+        "test the workspace",
+        cargo(steps.root(), &all),
+        counts,
+    )
 }
 
 /// Plugins and SDK are workspaces of their own; their request and response code is tested natively.
 fn natively(steps: &mut Steps, folder: &str, counts: &mut Counts) -> anyhow::Result<()> {
-    let mut command = cargo(&steps.root().join(folder), &["test", "--workspace", "--no-fail-fast", "--locked"]);
+    let mut command = cargo(
+        &steps.root().join(folder),
+        &["test", "--workspace", "--no-fail-fast", "--locked"],
+    );
     // Their own target folders: they are built for another target elsewhere, and must not wait for our lock.
     command.env_remove("CARGO_TARGET_DIR");
     rust(steps, &format!("test {folder}"), command, counts)
 }
 
-fn rust(steps: &mut Steps, what: &str, command: Command, counts: &mut Counts) -> anyhow::Result<()> {
+fn rust(
+    steps: &mut Steps,
+    what: &str,
+    command: Command,
+    counts: &mut Counts,
+) -> anyhow::Result<()> {
     let mut here = Counts::default();
     let well = steps.watch(what, command, |line| {
         here.add(cargo_line(line));
@@ -78,7 +98,9 @@ fn rust(steps: &mut Steps, what: &str, command: Command, counts: &mut Counts) ->
 
 fn go(steps: &mut Steps, counts: &mut Counts) -> anyhow::Result<()> {
     let mut command = Command::new("go");
-    command.args(["test", "-v", "./engine/..."]).current_dir(steps.root().join("plugins/go-template"));
+    command
+        .args(["test", "-v", "./engine/..."])
+        .current_dir(steps.root().join("plugins/go-template"));
     let mut here = Counts::default();
     let mut hidden = Vec::new();
     let well = steps.watch("test plugins/go-template", command, |line| {
@@ -113,17 +135,33 @@ impl Counts {
 
 /// Reads `test result: ok. 5 passed; 0 failed; 0 ignored; …`.
 fn cargo_line(line: &str) -> Counts {
-    let Some((_, result)) = line.split_once("test result: ") else { return Counts::default() };
-    let number = |word: &str| {
-        let before = result.split(word).next().filter(|before| before.len() < result.len())?;
-        before.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let Some((_, result)) = line.split_once("test result: ") else {
+        return Counts::default();
     };
-    Counts { passed: number(" passed").unwrap_or(0), failed: number(" failed").unwrap_or(0) }
+    let number = |word: &str| {
+        let before = result
+            .split(word)
+            .next()
+            .filter(|before| before.len() < result.len())?;
+        before
+            .trim_end()
+            .rsplit(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    Counts {
+        passed: number(" passed").unwrap_or(0),
+        failed: number(" failed").unwrap_or(0),
+    }
 }
 
 /// Reads `--- PASS: TestName (0.00s)`; a subtest's line is indented and belongs to its test.
 fn go_line(line: &str) -> Counts {
-    Counts { passed: u64::from(line.starts_with("--- PASS: ")), failed: u64::from(line.starts_with("--- FAIL: ")) }
+    Counts {
+        passed: u64::from(line.starts_with("--- PASS: ")),
+        failed: u64::from(line.starts_with("--- FAIL: ")),
+    }
 }
 
 #[cfg(test)]
@@ -133,18 +171,57 @@ mod cases {
     #[test]
     fn reads_the_counts_of_cargo_and_go() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        assert_eq!(cargo_line(line), Counts { passed: 12, failed: 3 });
-        assert_eq!(cargo_line("test result: \u{1b}[32mok\u{1b}(B\u{1b}[m. 7 passed; 0 failed;"), Counts { passed: 7, failed: 0 });
+        assert_eq!(
+            cargo_line(line),
+            Counts {
+                passed: 12,
+                failed: 3
+            }
+        );
+        assert_eq!(
+            cargo_line("test result: \u{1b}[32mok\u{1b}(B\u{1b}[m. 7 passed; 0 failed;"),
+            Counts {
+                passed: 7,
+                failed: 0
+            }
+        );
         assert_eq!(cargo_line("test a::b ... ok"), Counts::default());
-        assert_eq!(go_line("--- PASS: TestX (0.00s)"), Counts { passed: 1, failed: 0 });
-        assert_eq!(go_line("    --- PASS: TestX/sub (0.00s)"), Counts::default());
-        assert_eq!(go_line("--- FAIL: TestX (0.00s)"), Counts { passed: 0, failed: 1 });
+        assert_eq!(
+            go_line("--- PASS: TestX (0.00s)"),
+            Counts {
+                passed: 1,
+                failed: 0
+            }
+        );
+        assert_eq!(
+            go_line("    --- PASS: TestX/sub (0.00s)"),
+            Counts::default()
+        );
+        assert_eq!(
+            go_line("--- FAIL: TestX (0.00s)"),
+            Counts {
+                passed: 0,
+                failed: 1
+            }
+        );
     }
 
     #[test]
     fn a_step_that_broke_without_a_failed_test_is_a_failure() {
         let mut counts = Counts::default();
-        counts.take(Counts { passed: 4, failed: 0 }, false);
-        assert_eq!(counts, Counts { passed: 4, failed: 1 });
+        counts.take(
+            Counts {
+                passed: 4,
+                failed: 0,
+            },
+            false,
+        );
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 4,
+                failed: 1
+            }
+        );
     }
 }

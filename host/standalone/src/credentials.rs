@@ -28,7 +28,10 @@ impl Folder {
     /// Puts newly read manifests in place of the old ones. What is under way ends with what it has read.
     pub fn replace(&self, manifests: Arc<Manifests>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Generation { manifests, number: current.number + 1 };
+        *current = Generation {
+            manifests,
+            number: current.number + 1,
+        };
     }
 
     /// Says since when a pass is due that is under way; none when it has ended.
@@ -37,18 +40,33 @@ impl Folder {
     }
 
     fn generation(&self) -> Generation {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn resolve(&self, object: ObjectName, key: Option<&str>) -> Result<Resolved, Failure> {
         let Generation { manifests, number } = self.generation();
         let keys = keys(&manifests, &object).ok_or_else(|| missing(&object))?;
         let value = match key {
-            Some(key) => keys.get(key).ok_or_else(|| no_key(&object, &format!("has no key \"{key}\"; add it")))?,
+            Some(key) => keys
+                .get(key)
+                .ok_or_else(|| no_key(&object, &format!("has no key \"{key}\"; add it")))?,
             None if keys.len() == 1 => keys.values().next().ok_or_else(|| missing(&object))?,
-            None => return Err(no_key(&object, "has more or less than one key; name the key in the reference")),
+            None => {
+                return Err(no_key(
+                    &object,
+                    "has more or less than one key; name the key in the reference",
+                ));
+            }
         };
-        Ok(Resolved { value: value.clone(), version: version(&object, number), object, attributes: Vec::new() })
+        Ok(Resolved {
+            value: value.clone(),
+            version: version(&object, number),
+            object,
+            attributes: Vec::new(),
+        })
     }
 }
 
@@ -62,29 +80,53 @@ fn keys<'a>(manifests: &'a Manifests, object: &ObjectName) -> Option<&'a Keys> {
 }
 
 fn version(object: &ObjectName, number: u64) -> Version {
-    Version { uid: object.to_string(), resource_version: number.to_string() }
+    Version {
+        uid: object.to_string(),
+        resource_version: number.to_string(),
+    }
 }
 
 fn missing(object: &ObjectName) -> Failure {
-    let text = format!("{object} is not in the folder; put its manifest there, or correct the reference");
+    let text =
+        format!("{object} is not in the folder; put its manifest there, or correct the reference");
     Failure::new(Stage::Login, Code::CredentialMissing, text)
 }
 
 fn no_key(object: &ObjectName, what: &str) -> Failure {
-    Failure::new(Stage::Login, Code::CredentialKeyMissing, format!("{object} {what}"))
+    Failure::new(
+        Stage::Login,
+        Code::CredentialKeyMissing,
+        format!("{object} {what}"),
+    )
 }
 
 fn object(kind: ObjectKind, namespace: &str, name: &str) -> ObjectName {
-    ObjectName { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    ObjectName {
+        kind,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 impl Credentials for Folder {
-    fn secret_key<'a>(&'a self, namespace: &'a str, name: &'a str, key: Option<&'a str>) -> Answering<'a, Resolved> {
+    fn secret_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        key: Option<&'a str>,
+    ) -> Answering<'a, Resolved> {
         Box::pin(async move { self.resolve(object(ObjectKind::Secret, namespace, name), key) })
     }
 
-    fn config_map_key<'a>(&'a self, namespace: &'a str, name: &'a str, key: &'a str) -> Answering<'a, Resolved> {
-        Box::pin(async move { self.resolve(object(ObjectKind::ConfigMap, namespace, name), Some(key)) })
+    fn config_map_key<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        key: &'a str,
+    ) -> Answering<'a, Resolved> {
+        Box::pin(
+            async move { self.resolve(object(ObjectKind::ConfigMap, namespace, name), Some(key)) },
+        )
     }
 
     fn service_account_token<'a>(
@@ -130,16 +172,28 @@ mod tests {
     #[tokio::test]
     async fn a_credential_comes_from_the_folder_and_a_missing_one_is_named() {
         let mut manifests = Manifests::default();
-        manifests.add_file(Path::new("s.yaml"), "kind: Secret\nmetadata: {name: token}\nstringData: {value: hunter2}\n");
+        manifests.add_file(
+            Path::new("s.yaml"),
+            "kind: Secret\nmetadata: {name: token}\nstringData: {value: hunter2}\n",
+        );
         let folder = Folder::default();
         folder.replace(Arc::new(manifests));
         let resolved = folder.secret_key("default", "token", None).await.unwrap();
         assert_eq!(resolved.value.expose(), b"hunter2");
-        assert_eq!(folder.version(&resolved.object).await.unwrap(), Some(resolved.version));
-        let failure = folder.secret_key("default", "token", Some("other")).await.unwrap_err();
+        assert_eq!(
+            folder.version(&resolved.object).await.unwrap(),
+            Some(resolved.version)
+        );
+        let failure = folder
+            .secret_key("default", "token", Some("other"))
+            .await
+            .unwrap_err();
         assert_eq!(failure.code, Code::CredentialKeyMissing);
         let failure = folder.secret_key("team", "token", None).await.unwrap_err();
         assert_eq!(failure.code, Code::CredentialMissing);
-        assert!(failure.public.contains("Secret \"team/token\""), "{failure}");
+        assert!(
+            failure.public.contains("Secret \"team/token\""),
+            "{failure}"
+        );
     }
 }

@@ -24,12 +24,18 @@ const MAX_FILE: u64 = 64 << 20;
 pub fn read(folder: &Path) -> Result<Manifests, FolderError> {
     let mut manifests = Manifests::default();
     for path in files(folder)? {
-        let at = |source| FolderError { path: path.clone(), source };
+        let at = |source| FolderError {
+            path: path.clone(),
+            source,
+        };
         if std::fs::metadata(&path).map_err(at)?.len() > MAX_FILE {
-            return Err(at(std::io::Error::other("it is larger than 64 MiB, which no manifest is")));
+            return Err(at(std::io::Error::other(
+                "it is larger than 64 MiB, which no manifest is",
+            )));
         }
         let bytes = std::fs::read(&path).map_err(at)?;
-        let text = String::from_utf8(bytes).map_err(|_| at(std::io::Error::other("it is not UTF-8 text")))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| at(std::io::Error::other("it is not UTF-8 text")))?;
         manifests.add_file(path.strip_prefix(folder).unwrap_or(&path), &text);
     }
     Ok(manifests)
@@ -39,15 +45,23 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(directory) = open.pop() {
-        let at = |source| FolderError { path: directory.clone(), source };
+        let at = |source| FolderError {
+            path: directory.clone(),
+            source,
+        };
         for entry in std::fs::read_dir(&directory).map_err(at)? {
             let path = entry.map_err(at)?.path();
-            let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            let hidden = path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with('.'));
             if hidden {
                 continue;
             }
             let kind = std::fs::metadata(&path).map_err(at)?;
-            let manifest = path.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "yaml" | "yml" | "json"));
+            let manifest = path
+                .extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| matches!(e, "yaml" | "yml" | "json"));
             if kind.is_dir() && !std::fs::symlink_metadata(&path).map_err(at)?.is_symlink() {
                 open.push(path);
             } else if kind.is_file() && manifest {
@@ -70,11 +84,19 @@ impl Seen {
         let mut seen = BTreeMap::new();
         let mut open: Vec<PathBuf> = folders.into_iter().map(Path::to_owned).collect();
         while let Some(path) = open.pop() {
-            let Ok(meta) = std::fs::metadata(&path) else { continue };
+            let Ok(meta) = std::fs::metadata(&path) else {
+                continue;
+            };
             let link = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
             // A link to a folder is followed by its target's time only, so that a ring of links ends.
             if meta.is_dir() && !(link && seen.len() > 1) {
-                open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
+                open.extend(
+                    std::fs::read_dir(&path)
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                        .map(|e| e.path()),
+                );
             }
             seen.insert(path, (meta.len(), meta.modified().ok()));
         }
@@ -93,10 +115,18 @@ mod tests {
         let secret = |name: &str| format!("kind: Secret\nmetadata: {{name: {name}}}\n");
         std::fs::write(dir.path().join("a.yaml"), secret("a")).unwrap();
         std::fs::write(dir.path().join("sub/b.yml"), secret("b")).unwrap();
-        std::fs::write(dir.path().join("sub/c.json"), r#"{"kind": "Secret", "metadata": {"name": "c"}}"#).unwrap();
+        std::fs::write(
+            dir.path().join("sub/c.json"),
+            r#"{"kind": "Secret", "metadata": {"name": "c"}}"#,
+        )
+        .unwrap();
         std::fs::write(dir.path().join("README.md"), "kind: [").unwrap();
         let manifests = read(dir.path()).unwrap();
-        let names: Vec<&str> = manifests.secrets.keys().map(|(_, name)| name.as_str()).collect();
+        let names: Vec<&str> = manifests
+            .secrets
+            .keys()
+            .map(|(_, name)| name.as_str())
+            .collect();
         assert_eq!((names, manifests.problems.len()), (vec!["a", "b", "c"], 0));
     }
 

@@ -28,7 +28,13 @@ pub struct Origin {
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, document {}, line {}", self.file.display(), self.document, self.line)
+        write!(
+            f,
+            "{}, document {}, line {}",
+            self.file.display(),
+            self.document,
+            self.line
+        )
     }
 }
 
@@ -79,7 +85,11 @@ impl Manifests {
     /// Adds the documents of one file.
     pub fn add_file(&mut self, file: &std::path::Path, text: &str) {
         for (index, (line, document)) in split(text).into_iter().enumerate() {
-            let origin = Origin { file: file.to_owned(), document: index + 1, line };
+            let origin = Origin {
+                file: file.to_owned(),
+                document: index + 1,
+                line,
+            };
             match read(&origin, document) {
                 Ok(None) => {}
                 Ok(Some(value)) => self.add(&origin, value),
@@ -89,7 +99,11 @@ impl Manifests {
     }
 
     fn add(&mut self, origin: &Origin, value: Value) {
-        let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let kind = value
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if let (true, Some(Value::Array(items))) = (kind.ends_with("List"), value.get("items")) {
             // What `kubectl get -o yaml` prints.
             for item in items {
@@ -99,7 +113,10 @@ impl Manifests {
         }
         if let Err(text) = self.add_kind(&kind, origin, value) {
             let failure = Failure::new(Stage::Observe, Code::InvalidSpec, text);
-            self.problems.push(Problem { origin: origin.clone(), failure });
+            self.problems.push(Problem {
+                origin: origin.clone(),
+                failure,
+            });
         }
     }
 
@@ -135,10 +152,18 @@ impl Manifests {
         let mut object: ExternalSecret = typed("ExternalSecret", value)?;
         let name = named("ExternalSecret", &object.metadata.name)?;
         let namespace = namespace(object.metadata.namespace.take())?;
-        object.metadata.uid.get_or_insert_with(|| format!("ExternalSecret/{namespace}/{name}"));
+        object
+            .metadata
+            .uid
+            .get_or_insert_with(|| format!("ExternalSecret/{namespace}/{name}"));
         object.metadata.generation.get_or_insert(1);
         object.metadata.namespace = Some(namespace.clone());
-        once("ExternalSecret", &mut self.external_secrets, (namespace, name), object)
+        once(
+            "ExternalSecret",
+            &mut self.external_secrets,
+            (namespace, name),
+            object,
+        )
     }
 
     fn store(&mut self, id: StoreId, spec: &postern_api::SecretStoreSpec) -> Result<(), String> {
@@ -152,8 +177,15 @@ impl Manifests {
 }
 
 fn once<T>(kind: &str, into: &mut BTreeMap<Name, T>, name: Name, object: T) -> Result<(), String> {
-    let text = format!("{kind} \"{}/{}\" stands in the folder twice; keep one of them", name.0, name.1);
-    if into.insert(name, object).is_some() { Err(text) } else { Ok(()) }
+    let text = format!(
+        "{kind} \"{}/{}\" stands in the folder twice; keep one of them",
+        name.0, name.1
+    );
+    if into.insert(name, object).is_some() {
+        Err(text)
+    } else {
+        Ok(())
+    }
 }
 
 /// Splits a file at its document markers, with the line on which each document begins. A line that begins with `---`
@@ -193,27 +225,50 @@ fn read(origin: &Origin, document: &str) -> Result<Option<Value>, Problem> {
         // The parser counts within the document; the file's line is what an editor shows.
         let line = line.map_or(origin.line, |l| origin.line + l.saturating_sub(1));
         let failure = Failure::new(Stage::Observe, Code::InvalidSpec, text);
-        Problem { origin: Origin { line, ..origin.clone() }, failure }
+        Problem {
+            origin: Origin {
+                line,
+                ..origin.clone()
+            },
+            failure,
+        }
     };
     match serde_saphyr::from_str_with_options::<Value>(document, options) {
         Ok(Value::Null) => Ok(None),
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
-        Ok(_) => Err(problem(None, "the document is no object; a manifest has apiVersion, kind and metadata".to_owned())),
+        Ok(_) => Err(problem(
+            None,
+            "the document is no object; a manifest has apiVersion, kind and metadata".to_owned(),
+        )),
         Err(error) => {
             let line = error.location().map(|l| l.line());
             let why = masked(&error.without_snippet().render());
-            Err(problem(line, format!("the document is not valid YAML ({why}); correct it at this line")))
+            Err(problem(
+                line,
+                format!("the document is not valid YAML ({why}); correct it at this line"),
+            ))
         }
     }
 }
 
 /// Reads an object of a kind whose type we know.
 fn typed<T: serde::de::DeserializeOwned>(kind: &str, value: Value) -> Result<T, String> {
-    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let version = value
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if version != "external-secrets.io/v1" {
-        return Err(format!("the {kind}'s apiVersion must be external-secrets.io/v1, it is \"{}\"", one_line(version, 80)));
+        return Err(format!(
+            "the {kind}'s apiVersion must be external-secrets.io/v1, it is \"{}\"",
+            one_line(version, 80)
+        ));
     }
-    serde_json::from_value(value).map_err(|e| format!("the {kind} does not fit its schema ({}); correct that field", masked(&e.to_string())))
+    serde_json::from_value(value).map_err(|e| {
+        format!(
+            "the {kind} does not fit its schema ({}); correct that field",
+            masked(&e.to_string())
+        )
+    })
 }
 
 /// A parser's message without what stands in double quotes, which may be a value.
@@ -230,12 +285,22 @@ fn masked(message: &str) -> String {
 
 fn named(kind: &str, name: &Option<String>) -> Result<String, String> {
     let name = name.as_deref().unwrap_or_default();
-    if is_dns_name(name) { Ok(name.to_owned()) } else { Err(format!("the {kind} has no valid metadata.name; use a-z, 0-9, - and .")) }
+    if is_dns_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!(
+            "the {kind} has no valid metadata.name; use a-z, 0-9, - and ."
+        ))
+    }
 }
 
 fn namespace(namespace: Option<String>) -> Result<String, String> {
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-    if is_dns_name(&namespace) { Ok(namespace) } else { Err("metadata.namespace is not a valid name; use a-z, 0-9 and -".to_owned()) }
+    if is_dns_name(&namespace) {
+        Ok(namespace)
+    } else {
+        Err("metadata.namespace is not a valid name; use a-z, 0-9 and -".to_owned())
+    }
 }
 
 /// A name that Kubernetes takes, which is also one that cannot leave the folder it becomes a path in.
@@ -245,23 +310,48 @@ pub fn is_dns_name(name: &str) -> bool {
         !p.is_empty()
             && !p.starts_with('-')
             && !p.ends_with('-')
-            && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && p.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     name.len() <= 253 && name.split('.').all(part)
 }
 
-fn add_keys(kind: &str, into: &mut BTreeMap<Name, Keys>, value: &Value, encoded: bool) -> Result<(), String> {
-    let text = |pointer| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+fn add_keys(
+    kind: &str,
+    into: &mut BTreeMap<Name, Keys>,
+    value: &Value,
+    encoded: bool,
+) -> Result<(), String> {
+    let text = |pointer| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let name = named(kind, &text("/metadata/name"))?;
     let namespace = namespace(text("/metadata/namespace"))?;
     let mut keys = Keys::new();
-    for (field, encoded) in [("data", encoded), ("binaryData", true), ("stringData", false)] {
-        for (key, value) in value.get(field).and_then(Value::as_object).into_iter().flatten() {
-            let wrong = |what: &str| format!("{kind} \"{namespace}/{name}\": {field}.{key} is {what}");
-            let text = value.as_str().ok_or_else(|| wrong("no text; put it in quotes"))?;
+    for (field, encoded) in [
+        ("data", encoded),
+        ("binaryData", true),
+        ("stringData", false),
+    ] {
+        for (key, value) in value
+            .get(field)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let wrong =
+                |what: &str| format!("{kind} \"{namespace}/{name}\": {field}.{key} is {what}");
+            let text = value
+                .as_str()
+                .ok_or_else(|| wrong("no text; put it in quotes"))?;
             let bytes = if encoded {
                 let joined: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-                STANDARD.decode(joined).map_err(|_| wrong("not base64; encode it, or use stringData"))?
+                STANDARD
+                    .decode(joined)
+                    .map_err(|_| wrong("not base64; encode it, or use stringData"))?
             } else {
                 text.as_bytes().to_vec()
             };
@@ -273,7 +363,9 @@ fn add_keys(kind: &str, into: &mut BTreeMap<Name, Keys>, value: &Value, encoded:
 
 fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
     let pairs = value.and_then(Value::as_object).into_iter().flatten();
-    pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+    pairs
+        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -318,21 +410,33 @@ spec: {secretStoreRef: {name: here}, data: [{secretKey: x, remoteRef: {key: y}}]
     fn reads_what_a_sync_needs_and_fills_in_the_namespace() {
         let manifests = read(GOOD);
         assert_eq!(manifests.problems, []);
-        assert_eq!(manifests.external_secrets.keys().next().unwrap(), &("default".to_owned(), "app".to_owned()));
+        assert_eq!(
+            manifests.external_secrets.keys().next().unwrap(),
+            &("default".to_owned(), "app".to_owned())
+        );
         assert_eq!(manifests.stores.keys().next().unwrap().namespace, "default");
         let keys = &manifests.secrets[&("team".to_owned(), "token".to_owned())];
-        assert_eq!((keys["a"].expose(), keys["b"].expose()), (b"a".as_slice(), b"b".as_slice()));
+        assert_eq!(
+            (keys["a"].expose(), keys["b"].expose()),
+            (b"a".as_slice(), b"b".as_slice())
+        );
     }
 
     #[test]
     fn a_broken_document_is_named_with_its_line_and_its_neighbours_are_read() {
-        let broken = format!("{GOOD}---\nkind: Secret\nmetadata: {{name: [\n---\nkind: Secret\nmetadata: {{name: ok}}\n");
+        let broken = format!(
+            "{GOOD}---\nkind: Secret\nmetadata: {{name: [\n---\nkind: Secret\nmetadata: {{name: ok}}\n"
+        );
         let manifests = read(&broken);
         assert_eq!(manifests.problems.len(), 1, "{:?}", manifests.problems);
         let problem = &manifests.problems[0];
         assert_eq!(problem.origin.document, 4);
         assert!((19..=21).contains(&problem.origin.line), "{problem:?}");
-        assert!(manifests.secrets.contains_key(&("default".to_owned(), "ok".to_owned())));
+        assert!(
+            manifests
+                .secrets
+                .contains_key(&("default".to_owned(), "ok".to_owned()))
+        );
         assert_eq!(manifests.external_secrets.len(), 1);
     }
 
@@ -347,7 +451,11 @@ spec: {secretStoreRef: {name: here}, data: [{secretKey: x, remoteRef: {key: y}}]
         ] {
             let manifests = read(text);
             assert_eq!(manifests.problems.len(), 1, "{text}");
-            assert!(!manifests.problems[0].failure.public.contains("hunter2"), "{:?}", manifests.problems);
+            assert!(
+                !manifests.problems[0].failure.public.contains("hunter2"),
+                "{:?}",
+                manifests.problems
+            );
         }
     }
 
@@ -355,15 +463,31 @@ spec: {secretStoreRef: {name: here}, data: [{secretKey: x, remoteRef: {key: y}}]
     fn an_object_that_stands_twice_and_an_old_version_are_problems() {
         let twice = read(&format!("{GOOD}---\n{GOOD}"));
         assert_eq!(twice.problems.len(), 3, "{:?}", twice.problems);
-        let old = read("apiVersion: external-secrets.io/v1beta1\nkind: SecretStore\nmetadata: {name: s}\nspec: {provider: {x: {}}}\n");
-        assert!(old.problems[0].failure.public.contains("external-secrets.io/v1,"), "{:?}", old.problems);
+        let old = read(
+            "apiVersion: external-secrets.io/v1beta1\nkind: SecretStore\nmetadata: {name: s}\nspec: {provider: {x: {}}}\n",
+        );
+        assert!(
+            old.problems[0]
+                .failure
+                .public
+                .contains("external-secrets.io/v1,"),
+            "{:?}",
+            old.problems
+        );
     }
 
     #[test]
     fn other_kinds_are_noted_and_lists_are_opened() {
         let list = "kind: List\nitems:\n- kind: Deployment\n  metadata: {name: d}\n- kind: ConfigMap\n  metadata: {name: c}\n  data: {k: v}\n";
         let manifests = read(list);
-        assert_eq!(manifests.ignored.iter().map(|i| i.kind.as_str()).collect::<Vec<_>>(), ["Deployment"]);
+        assert_eq!(
+            manifests
+                .ignored
+                .iter()
+                .map(|i| i.kind.as_str())
+                .collect::<Vec<_>>(),
+            ["Deployment"]
+        );
         assert_eq!(manifests.config_maps.len(), 1);
     }
 

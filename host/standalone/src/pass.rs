@@ -52,32 +52,71 @@ pub struct Standalone {
     options: Options,
 }
 
+/// What every ExternalSecret of a pass is held against.
+struct World<'a> {
+    manifests: &'a Manifests,
+    checks: Checks,
+    /// Who writes which target.
+    targets: BTreeMap<Name, &'a Name>,
+    at: Moment,
+}
+
 /// What became of a store's check.
 type Checks = BTreeMap<StoreId, Result<Arc<Store>, Outcome>>;
 
 impl Standalone {
     /// Opens the doors. Errors: the system gives no random bytes.
-    pub fn new(host: Arc<dyn PluginHost>, settings: Settings, options: Options) -> Result<Self, Failure> {
+    pub fn new(
+        host: Arc<dyn PluginHost>,
+        settings: Settings,
+        options: Options,
+    ) -> Result<Self, Failure> {
         let folder = Arc::new(Folder::default());
         let doors = Doors::new(host, folder.clone(), folder.clone(), settings)?;
-        Ok(Self { doors, folder, options })
+        Ok(Self {
+            doors,
+            folder,
+            options,
+        })
     }
 
     /// Syncs what is due; `only` names it, none means all.
-    pub async fn pass(&self, manifests: &Arc<Manifests>, only: Option<&BTreeSet<Name>>, at: Moment) -> Report {
+    pub async fn pass(
+        &self,
+        manifests: &Arc<Manifests>,
+        only: Option<&BTreeSet<Name>>,
+        at: Moment,
+    ) -> Report {
         self.folder.replace(manifests.clone());
         self.folder.set_due(Some(at.due));
         let deadline = at.due + self.options.timeout;
-        let due: Vec<(&Name, &ExternalSecret)> =
-            manifests.external_secrets.iter().filter(|(name, _)| only.is_none_or(|only| only.contains(*name))).collect();
-        let used: BTreeSet<StoreId> = due.iter().flat_map(|(_, object)| plan::stores_of(object)).collect();
+        let due: Vec<(&Name, &ExternalSecret)> = manifests
+            .external_secrets
+            .iter()
+            .filter(|(name, _)| only.is_none_or(|only| only.contains(*name)))
+            .collect();
+        let used: BTreeSet<StoreId> = due
+            .iter()
+            .flat_map(|(_, object)| plan::stores_of(object))
+            .collect();
         let checks = self.check(manifests, &used, deadline).await;
-        let targets = owners(manifests);
-        let synced = due.iter().map(|(name, object)| self.one(manifests, (name, object), &checks, &targets, at));
-        let mut rows: Vec<Row> = checks.iter().map(store_row).collect();
+        let world = World {
+            manifests,
+            checks,
+            targets: owners(manifests),
+            at,
+        };
+        let synced = due
+            .iter()
+            .map(|(name, object)| self.one(&world, name, object));
+        let mut rows: Vec<Row> = world.checks.iter().map(store_row).collect();
         rows.extend(join_all(synced).await);
         self.folder.set_due(None);
-        Report { rows, problems: manifests.problems.clone(), ignored: manifests.ignored.clone() }
+        Report {
+            rows,
+            problems: manifests.problems.clone(),
+            ignored: manifests.ignored.clone(),
+        }
     }
 
     /// Closes sessions at the backends.
@@ -85,7 +124,12 @@ impl Standalone {
         self.doors.shutdown().await;
     }
 
-    async fn check(&self, manifests: &Manifests, used: &BTreeSet<StoreId>, deadline: Instant) -> Checks {
+    async fn check(
+        &self,
+        manifests: &Manifests,
+        used: &BTreeSet<StoreId>,
+        deadline: Instant,
+    ) -> Checks {
         let class = &self.options.controller_class;
         let stores = used.iter().filter_map(|id| manifests.stores.get(id));
         let checked = stores.map(|store| async move {
@@ -103,20 +147,14 @@ impl Standalone {
         join_all(checked).await.into_iter().collect()
     }
 
-    async fn one(
-        &self,
-        manifests: &Manifests,
-        (name, object): (&Name, &ExternalSecret),
-        checks: &Checks,
-        targets: &BTreeMap<Name, &Name>,
-        at: Moment,
-    ) -> Row {
+    async fn one(&self, world: &World<'_>, name: &Name, object: &ExternalSecret) -> Row {
         let mut row = row_of(name, object);
-        let observed = self.observe(manifests, name, object, checks, at.now);
+        let at = world.at;
+        let observed = self.observe(world, name, object);
         let outcome = match plan::plan(&observed) {
             Plan::Idle { .. } | Plan::Ignore | Plan::Remove => Ok(Outcome::Ignored),
-            Plan::Refuse(failure) => Err(self.refused(manifests, &observed, checks, failure)),
-            Plan::Sync(sync) => match other_owner(name, &sync, targets) {
+            Plan::Refuse(failure) => Err(self.refused(world, &observed, failure)),
+            Plan::Sync(sync) => match other_owner(name, &sync, &world.targets) {
                 Some(failure) => Err(failed(failure)),
                 None => self.sync(&sync, &observed, at, &mut row).await,
             },
@@ -126,63 +164,110 @@ impl Standalone {
         row
     }
 
-    fn observe(&self, manifests: &Manifests, name: &Name, object: &ExternalSecret, checks: &Checks, now: Timestamp) -> Observed {
-        let state = |id: &StoreId| match checks.get(id) {
+    fn observe(&self, world: &World<'_>, name: &Name, object: &ExternalSecret) -> Observed {
+        let state = |id: &StoreId| match world.checks.get(id) {
             None => StoreState::Missing,
             Some(Ok(store)) => StoreState::Ready(store.clone()),
             Some(Err(Outcome::Failed(failure))) => StoreState::NotReady(failure.public.clone()),
             Some(Err(_)) => StoreState::NotReady("its check did not end in time".to_owned()),
         };
         // The status is a cluster's; here every pass says what is due.
-        let object = ExternalSecret { status: None, ..object.clone() };
+        let object = ExternalSecret {
+            status: None,
+            ..object.clone()
+        };
         Observed {
-            stores: plan::stores_of(&object).into_iter().map(|id| (id.clone(), state(&id))).collect(),
-            namespace_labels: manifests.namespaces.get(&name.0).cloned().unwrap_or_default(),
+            stores: plan::stores_of(&object)
+                .into_iter()
+                .map(|id| (id.clone(), state(&id)))
+                .collect(),
+            namespace_labels: world
+                .manifests
+                .namespaces
+                .get(&name.0)
+                .cloned()
+                .unwrap_or_default(),
             target: None,
-            now,
-            settings: PlanSettings { controller_class: self.options.controller_class.clone() },
+            now: world.at.now,
+            settings: PlanSettings {
+                controller_class: self.options.controller_class.clone(),
+            },
             object,
         }
     }
 
     /// A store that is not ready has a cause of its own, with its own code and blame; a check that ran out of time leaves
     /// keys lacking, which are named as if the store could be used.
-    fn refused(&self, manifests: &Manifests, observed: &Observed, checks: &Checks, failure: Failure) -> Outcome {
+    fn refused(&self, world: &World<'_>, observed: &Observed, failure: Failure) -> Outcome {
         if failure.code != Code::StoreNotReady {
             return failed(failure);
         }
-        let cause = observed.stores.keys().find_map(|id| checks.get(id)?.as_ref().err().map(|outcome| (id, outcome)));
+        let cause = observed.stores.keys().find_map(|id| {
+            world
+                .checks
+                .get(id)?
+                .as_ref()
+                .err()
+                .map(|outcome| (id, outcome))
+        });
         match cause {
-            Some((id, Outcome::Failed(cause))) => failed(cause.as_ref().clone().context(format!("{id} is not ready"))),
+            Some((id, Outcome::Failed(cause))) => {
+                failed(cause.as_ref().clone().context(format!("{id} is not ready")))
+            }
             Some((_, Outcome::TimedOut(..))) => {
                 let mut assumed = observed.clone();
                 for (id, state) in &mut assumed.stores {
-                    if let Some(store) = manifests.stores.get(id) {
+                    if let Some(store) = world.manifests.stores.get(id) {
                         *state = StoreState::Ready(Arc::new(store.clone()));
                     }
                 }
-                let Plan::Sync(sync) = plan::plan(&assumed) else { return failed(failure) };
-                late(Stage::Check, self.options.timeout, sync.reads.iter().map(lacking).collect())
+                let Plan::Sync(sync) = plan::plan(&assumed) else {
+                    return failed(failure);
+                };
+                late(
+                    Stage::Check,
+                    self.options.timeout,
+                    sync.reads.iter().map(lacking).collect(),
+                )
             }
             _ => failed(failure),
         }
     }
 
-    async fn sync(&self, sync: &SyncPlan, observed: &Observed, at: Moment, row: &mut Row) -> Result<Outcome, Outcome> {
+    async fn sync(
+        &self,
+        sync: &SyncPlan,
+        observed: &Observed,
+        at: Moment,
+        row: &mut Row,
+    ) -> Result<Outcome, Outcome> {
         let deadline = at.due + self.options.timeout;
         let desired = timeout_at(deadline, self.doors.produce(sync, at.due))
             .await
-            .map_err(|_| late(Stage::Fetch, self.options.timeout, sync.reads.iter().map(lacking).collect()))?
+            .map_err(|_| {
+                late(
+                    Stage::Fetch,
+                    self.options.timeout,
+                    sync.reads.iter().map(lacking).collect(),
+                )
+            })?
             .map_err(failed)?;
         let uid = observed.object.metadata.uid.clone().unwrap_or_default();
-        let owner = Owner { namespace: sync.namespace.clone(), name: sync.name.clone(), uid };
-        let Write::Create(mut secret) = target::write(None, &desired, &owner, &sync.target_name).map_err(failed)? else {
+        let owner = Owner {
+            namespace: sync.namespace.clone(),
+            name: sync.name.clone(),
+            uid,
+        };
+        let Write::Create(mut secret) =
+            target::write(None, &desired, &owner, &sync.target_name).map_err(failed)?
+        else {
             return Ok(Outcome::Unchanged);
         };
         // Our UIDs are no cluster's: an owner that a cluster does not know would have the Secret collected.
         secret.metadata.owner_references = None;
         let stamp = at.now.strftime("%Y_%m_%d_%H_%M_%S.%9f").to_string();
-        let (outcome, keys) = output::write(&self.options.output, &secret, &stamp).map_err(failed)?;
+        let (outcome, keys) =
+            output::write(&self.options.output, &secret, &stamp).map_err(failed)?;
         row.keys = keys;
         Ok(outcome)
     }
@@ -193,12 +278,20 @@ fn failed(failure: Failure) -> Outcome {
 }
 
 fn late(stage: Stage, timeout: Duration, lacking: Vec<String>) -> Outcome {
-    let text = format!("the values were not there within {} s; see whether the backend answers, or give --timeout", timeout.as_secs());
+    let text = format!(
+        "the values were not there within {} s; see whether the backend answers, or give --timeout",
+        timeout.as_secs()
+    );
     Outcome::TimedOut(Box::new(Failure::new(stage, Code::Timeout, text)), lacking)
 }
 
 fn lacking(read: &Read) -> String {
-    let property = read.pick.property.as_ref().map(|p| format!(" property \"{p}\"")).unwrap_or_default();
+    let property = read
+        .pick
+        .property
+        .as_ref()
+        .map(|p| format!(" property \"{p}\""))
+        .unwrap_or_default();
     format!("key \"{}\"{property} of {}", read.key, read.store)
 }
 
@@ -206,7 +299,9 @@ fn lacking(read: &Read) -> String {
 fn owners(manifests: &Manifests) -> BTreeMap<Name, &Name> {
     let mut owners = BTreeMap::new();
     for (name, object) in &manifests.external_secrets {
-        owners.entry((name.0.clone(), plan::target_name(object))).or_insert(name);
+        owners
+            .entry((name.0.clone(), plan::target_name(object)))
+            .or_insert(name);
     }
     owners
 }
@@ -243,7 +338,15 @@ fn store_row((id, check): (&StoreId, &Result<Arc<Store>, Outcome>)) -> Row {
         Ok(_) => Outcome::Ready,
         Err(outcome) => outcome.clone(),
     };
-    Row { kind, namespace: id.namespace.clone(), name: id.name.clone(), target: None, keys: Vec::new(), outcome, next: None }
+    Row {
+        kind,
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        target: None,
+        keys: Vec::new(),
+        outcome,
+        next: None,
+    }
 }
 
 /// A failure that may pass by itself is tried again after this long, or at the interval where that is shorter.
@@ -256,7 +359,8 @@ fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Ti
         Outcome::Failed(failure) | Outcome::TimedOut(failure, _) => Some(failure.code.retry()),
         _ => None,
     };
-    let periodic = object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic && !interval.is_zero();
+    let periodic = object.spec.refresh_policy.unwrap_or_default() == RefreshPolicy::Periodic
+        && !interval.is_zero();
     let wait = match (retry, periodic) {
         (Some(Retry::OnChange), _) => return None,
         (Some(Retry::Backoff), true) => interval.min(AGAIN),
@@ -265,7 +369,8 @@ fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Ti
         (None, false) => return None,
         (None | Some(Retry::AtInterval), true) => interval,
     };
-    now.checked_add(jiff::SignedDuration::try_from(wait).ok()?).ok()
+    now.checked_add(jiff::SignedDuration::try_from(wait).ok()?)
+        .ok()
 }
 
 /// The folder of the results must not lie in the folder of the manifests: results would be read as manifests.
@@ -273,9 +378,13 @@ fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Ti
 pub fn overlaps(from: &Path, to: &Path) -> bool {
     let real = |path: &Path| -> PathBuf {
         // What does not exist yet is judged by the nearest folder that does.
-        let nearest = path.ancestors().find_map(|p| Some((p, p.canonicalize().ok()?)));
+        let nearest = path
+            .ancestors()
+            .find_map(|p| Some((p, p.canonicalize().ok()?)));
         match nearest {
-            Some((existing, real)) => real.join(path.strip_prefix(existing).unwrap_or(Path::new(""))),
+            Some((existing, real)) => {
+                real.join(path.strip_prefix(existing).unwrap_or(Path::new("")))
+            }
             None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         }
     };

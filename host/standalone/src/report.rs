@@ -152,7 +152,9 @@ impl Report {
         // A store that is ready is not what the pass is for.
         let done = of(|o| !matches!(o, Outcome::Failed(_) | Outcome::Ready | Outcome::Ignored));
         match (failed, done) {
-            (0, _) if of(|o| matches!(o, Outcome::WouldCreate | Outcome::WouldUpdate)) > 0 => Verdict::Differs,
+            (0, _) if of(|o| matches!(o, Outcome::WouldCreate | Outcome::WouldUpdate)) > 0 => {
+                Verdict::Differs
+            }
             (0, _) => Verdict::Fine,
             (_, 0) => Verdict::Failed,
             _ => Verdict::Partly,
@@ -162,9 +164,15 @@ impl Report {
     /// The table for people; `all` shows also what is as it was.
     #[must_use]
     pub fn table(&self, all: bool) -> String {
-        let quiet = |o: &Outcome| matches!(o, Outcome::Unchanged | Outcome::Ready | Outcome::Ignored);
+        let quiet =
+            |o: &Outcome| matches!(o, Outcome::Unchanged | Outcome::Ready | Outcome::Ignored);
         let mut lines = vec![["KIND", "NAME", "TARGET", "KEYS", "RESULT"].map(str::to_owned)];
-        lines.extend(self.rows.iter().filter(|r| all || !quiet(&r.outcome)).map(cells));
+        lines.extend(
+            self.rows
+                .iter()
+                .filter(|r| all || !quiet(&r.outcome))
+                .map(cells),
+        );
         if lines.len() == 1 {
             return String::new();
         }
@@ -176,7 +184,11 @@ impl Report {
         }
         let mut text = String::new();
         for line in &lines {
-            let padded: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let padded: Vec<String> = line
+                .iter()
+                .zip(widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
             text.push_str(padded.join("  ").trim_end());
             text.push('\n');
         }
@@ -186,7 +198,10 @@ impl Report {
     /// What went wrong, a line each, for standard error.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let problems = self.problems.iter().map(|p| complaint(&p.origin.to_string(), &p.failure, &[]));
+        let problems = self
+            .problems
+            .iter()
+            .map(|p| complaint(&p.origin.to_string(), &p.failure, &[]));
         let rows = self.rows.iter().filter_map(|row| {
             let what = format!("{} \"{}\"", row.kind, row.full_name());
             match &row.outcome {
@@ -206,7 +221,15 @@ impl Report {
             exit_code: self.verdict().exit_code(),
             results: self.rows.iter().map(json_row).collect(),
             problems: self.problems.iter().map(json_problem).collect(),
-            ignored: self.ignored.iter().map(|i| JsonIgnored { file: &i.origin.file, document: i.origin.document, kind: &i.kind }).collect(),
+            ignored: self
+                .ignored
+                .iter()
+                .map(|i| JsonIgnored {
+                    file: &i.origin.file,
+                    document: i.origin.document,
+                    kind: &i.kind,
+                })
+                .collect(),
         };
         serde_json::to_string(&document).unwrap_or_default()
     }
@@ -214,7 +237,11 @@ impl Report {
 
 impl Row {
     fn full_name(&self) -> String {
-        if self.namespace.is_empty() { self.name.clone() } else { format!("{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -229,18 +256,37 @@ fn cells(row: &Row) -> [String; 5] {
             Change::Unchanged => key.name.clone(),
         })
         .collect();
-    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let or_dash = |text: String| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text
+        }
+    };
     let result = match row.outcome.failure() {
         Some(failure) => format!("{} ({})", row.outcome.as_str(), failure.code),
         None => row.outcome.as_str().to_owned(),
     };
-    [row.kind.to_owned(), row.full_name(), or_dash(row.target.clone().unwrap_or_default()), or_dash(keys.join(" ")), result]
+    [
+        row.kind.to_owned(),
+        row.full_name(),
+        or_dash(row.target.clone().unwrap_or_default()),
+        or_dash(keys.join(" ")),
+        result,
+    ]
 }
 
 fn complaint(what: &str, failure: &Failure, lacking: &[String]) -> String {
-    let lacking = if lacking.is_empty() { String::new() } else { format!("; still lacking {}", lacking.join(", ")) };
+    let lacking = if lacking.is_empty() {
+        String::new()
+    } else {
+        format!("; still lacking {}", lacking.join(", "))
+    };
     let Failure { public, code, .. } = failure;
-    format!("{what}: {public}{lacking} ({code}, {} to blame, see docs/errors/{code}.md)", code.blame().as_str())
+    format!(
+        "{what}: {public}{lacking} ({code}, {} to blame, see docs/errors/{code}.md)",
+        code.blame().as_str()
+    )
 }
 
 #[derive(Serialize)]
@@ -296,7 +342,12 @@ struct JsonIgnored<'a> {
 
 fn json_error(failure: &Failure) -> JsonError<'_> {
     let code: Code = failure.code;
-    JsonError { code: code.to_string(), label: code.label(), blame: code.blame().as_str(), message: &failure.public }
+    JsonError {
+        code: code.to_string(),
+        label: code.label(),
+        blame: code.blame().as_str(),
+        message: &failure.public,
+    }
 }
 
 fn json_row(row: &Row) -> JsonRow<'_> {
@@ -338,40 +389,77 @@ mod tests {
             namespace: "default".into(),
             name: "app".into(),
             target: Some("app".into()),
-            keys: vec![Key { name: "a".into(), change: Change::Added }, Key { name: "b".into(), change: Change::Removed }],
+            keys: vec![
+                Key {
+                    name: "a".into(),
+                    change: Change::Added,
+                },
+                Key {
+                    name: "b".into(),
+                    change: Change::Removed,
+                },
+            ],
             outcome,
             next: None,
         }
     }
 
     fn failed() -> Outcome {
-        Outcome::Failed(Box::new(Failure::new(Stage::Fetch, Code::Denied, "the backend denied reading \"db\"")))
+        Outcome::Failed(Box::new(Failure::new(
+            Stage::Fetch,
+            Code::Denied,
+            "the backend denied reading \"db\"",
+        )))
     }
 
     fn verdict(outcomes: Vec<Outcome>) -> Verdict {
-        Report { rows: outcomes.into_iter().map(row).collect(), ..Report::default() }.verdict()
+        Report {
+            rows: outcomes.into_iter().map(row).collect(),
+            ..Report::default()
+        }
+        .verdict()
     }
 
     #[test]
     fn the_verdict_tells_all_from_part_and_nothing() {
-        assert_eq!(verdict(vec![Outcome::Created, Outcome::Unchanged]).exit_code(), 0);
+        assert_eq!(
+            verdict(vec![Outcome::Created, Outcome::Unchanged]).exit_code(),
+            0
+        );
         assert_eq!(verdict(vec![failed(), Outcome::Ready]).exit_code(), 1);
         assert_eq!(verdict(vec![failed(), Outcome::Unchanged]).exit_code(), 3);
-        assert_eq!(verdict(vec![Outcome::WouldUpdate, Outcome::Unchanged]).exit_code(), 1);
-        let late = Outcome::TimedOut(Box::new(Failure::new(Stage::Fetch, Code::Timeout, "late")), vec![]);
+        assert_eq!(
+            verdict(vec![Outcome::WouldUpdate, Outcome::Unchanged]).exit_code(),
+            1
+        );
+        let late = Outcome::TimedOut(
+            Box::new(Failure::new(Stage::Fetch, Code::Timeout, "late")),
+            vec![],
+        );
         assert_eq!(verdict(vec![late, Outcome::Created]).exit_code(), 124);
     }
 
     #[test]
     fn the_table_and_the_complaint_say_what_and_whose_fault() {
-        let report = Report { rows: vec![row(Outcome::Updated), row(failed())], ..Report::default() };
+        let report = Report {
+            rows: vec![row(Outcome::Updated), row(failed())],
+            ..Report::default()
+        };
         let table = report.table(true);
-        assert!(table.starts_with("KIND            NAME         TARGET  KEYS   RESULT\n"), "{table}");
-        assert!(table.contains("ExternalSecret  default/app  app     +a -b  updated\n"), "{table}");
+        assert!(
+            table.starts_with("KIND            NAME         TARGET  KEYS   RESULT\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("ExternalSecret  default/app  app     +a -b  updated\n"),
+            "{table}"
+        );
         assert!(table.ends_with("failed (PST-1103)\n"), "{table}");
         assert_eq!(
             report.complaints(),
-            ["ExternalSecret \"default/app\": the backend denied reading \"db\" (PST-1103, backend to blame, see docs/errors/PST-1103.md)"]
+            [
+                "ExternalSecret \"default/app\": the backend denied reading \"db\" (PST-1103, backend to blame, see docs/errors/PST-1103.md)"
+            ]
         );
     }
 }

@@ -36,11 +36,17 @@ pub async fn watch(
     let mut seen = None;
     let mut due: BTreeMap<Name, Timestamp> = BTreeMap::new();
     loop {
-        let is = Seen::of(std::iter::once(watched.from.as_path()).chain(watched.granted.iter().map(Path::new)));
+        let is = Seen::of(
+            std::iter::once(watched.from.as_path()).chain(watched.granted.iter().map(Path::new)),
+        );
         let now = clock();
         let mut only = None;
         if seen.as_ref() == Some(&is) {
-            let names: BTreeSet<Name> = due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+            let names: BTreeSet<Name> = due
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(name, _)| name.clone())
+                .collect();
             if names.is_empty() {
                 sleep(LOOK).await;
                 continue;
@@ -54,8 +60,21 @@ pub async fn watch(
             }
             due.clear();
         }
-        let report = standalone.pass(&manifests, only.as_ref(), Moment { now, due: Instant::now() }).await;
-        for row in report.rows.iter().filter(|row| row.kind == "ExternalSecret") {
+        let report = standalone
+            .pass(
+                &manifests,
+                only.as_ref(),
+                Moment {
+                    now,
+                    due: Instant::now(),
+                },
+            )
+            .await;
+        for row in report
+            .rows
+            .iter()
+            .filter(|row| row.kind == "ExternalSecret")
+        {
             let name = (row.namespace.clone(), row.name.clone());
             match row.next {
                 Some(next) => due.insert(name, next),

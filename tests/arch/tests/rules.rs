@@ -1,5 +1,7 @@
 //! The rules of the repository: who may import whom, what every file begins with, and that generated files are current.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

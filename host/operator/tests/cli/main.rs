@@ -1,5 +1,7 @@
 //! The binary `postern` as users start it. One test binary, so that the bundle is compiled once.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 mod common;
 mod quickstart;
 mod sync;

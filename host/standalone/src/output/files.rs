@@ -17,7 +17,12 @@ const CURRENT: &str = "..data";
 const NEXT: &str = "..data_tmp";
 
 /// Brings the folder to this content; `stamp` names the new generation.
-pub fn write(folder: &Path, data: &Data, stamp: &str, dry_run: bool) -> Result<(Outcome, Vec<Key>), Failure> {
+pub fn write(
+    folder: &Path,
+    data: &Data,
+    stamp: &str,
+    dry_run: bool,
+) -> Result<(Outcome, Vec<Key>), Failure> {
     data.keys().try_for_each(|key| check_key(key))?;
     let old = read(&folder.join(CURRENT))?;
     let keys = changes(old.as_ref().unwrap_or(&Data::new()), data);
@@ -32,7 +37,9 @@ pub fn write(folder: &Path, data: &Data, stamp: &str, dry_run: bool) -> Result<(
 
 /// A key becomes a file name: it must not leave its folder, nor be taken for one of ours.
 fn check_key(key: &str) -> Result<(), Failure> {
-    let allowed = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let allowed = key
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     if allowed && !key.is_empty() && key.len() <= 253 && key != "." && !key.starts_with("..") {
         return Ok(());
     }
@@ -48,8 +55,14 @@ fn read(current: &Path) -> Result<Option<Data>, Failure> {
     };
     let mut data = Data::new();
     for entry in entries {
-        let path = entry.map_err(|e| failed(current, "could not read", &e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = entry
+            .map_err(|e| failed(current, "could not read", &e))?
+            .path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let bytes = std::fs::read(&path).map_err(|e| failed(&path, "could not read", &e))?;
         data.insert(name, SecretValue::new(bytes));
     }
@@ -74,7 +87,8 @@ fn fill(fresh: &Path, data: &Data) -> Result<(), Failure> {
     // Left over by a run that was killed at the same moment of another day; never the current one, which has links to it.
     let _ = std::fs::remove_dir_all(fresh);
     make_folder(fresh)?;
-    data.iter().try_for_each(|(key, value)| write_new(&fresh.join(key), value.expose()))
+    data.iter()
+        .try_for_each(|(key, value)| write_new(&fresh.join(key), value.expose()))
 }
 
 fn point(folder: &Path, generation: &str) -> Result<(), Failure> {
@@ -103,7 +117,10 @@ fn link_keys(folder: &Path, data: &Data) -> Result<(), Failure> {
 
 /// Takes away links of keys that are gone, and old generations. What stays behind does no harm, so nothing here fails.
 fn sweep(folder: &Path, generation: &str, data: &Data) {
-    let ours: BTreeSet<&str> = [CURRENT, generation].into_iter().chain(data.keys().map(String::as_str)).collect();
+    let ours: BTreeSet<&str> = [CURRENT, generation]
+        .into_iter()
+        .chain(data.keys().map(String::as_str))
+        .collect();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if ours.contains(name.as_str()) {
@@ -127,20 +144,55 @@ mod tests {
     use crate::report::Outcome;
 
     fn data(pairs: &[(&str, &str)]) -> Data {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).into()))
+            .collect()
     }
 
     #[test]
     fn keys_change_together_and_the_old_generation_goes() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("app");
-        assert_eq!(write(&folder, &data(&[("tls.crt", "c1"), ("old", "x")]), "1", false).unwrap().0, Outcome::Created);
-        assert_eq!(write(&folder, &data(&[("tls.crt", "c2"), ("tls.key", "k2")]), "2", false).unwrap().0, Outcome::Updated);
-        assert_eq!(std::fs::read_to_string(folder.join("tls.crt")).unwrap(), "c2");
-        assert_eq!(std::fs::read_link(folder.join("tls.key")).unwrap(), std::path::Path::new("..data/tls.key"));
-        let mode = std::fs::metadata(folder.join("tls.key")).unwrap().permissions().mode();
+        assert_eq!(
+            write(
+                &folder,
+                &data(&[("tls.crt", "c1"), ("old", "x")]),
+                "1",
+                false
+            )
+            .unwrap()
+            .0,
+            Outcome::Created
+        );
+        assert_eq!(
+            write(
+                &folder,
+                &data(&[("tls.crt", "c2"), ("tls.key", "k2")]),
+                "2",
+                false
+            )
+            .unwrap()
+            .0,
+            Outcome::Updated
+        );
+        assert_eq!(
+            std::fs::read_to_string(folder.join("tls.crt")).unwrap(),
+            "c2"
+        );
+        assert_eq!(
+            std::fs::read_link(folder.join("tls.key")).unwrap(),
+            std::path::Path::new("..data/tls.key")
+        );
+        let mode = std::fs::metadata(folder.join("tls.key"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
-        let mut names: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names, ["..2", "..data", "tls.crt", "tls.key"]);
     }
@@ -150,15 +202,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("app");
         write(&folder, &data(&[("a", "1")]), "1", false).unwrap();
-        assert_eq!(write(&folder, &data(&[("a", "1")]), "2", false).unwrap().0, Outcome::Unchanged);
-        assert_eq!(std::fs::read_link(folder.join("..data")).unwrap(), std::path::Path::new("..1"));
+        assert_eq!(
+            write(&folder, &data(&[("a", "1")]), "2", false).unwrap().0,
+            Outcome::Unchanged
+        );
+        assert_eq!(
+            std::fs::read_link(folder.join("..data")).unwrap(),
+            std::path::Path::new("..1")
+        );
     }
 
     #[test]
     fn a_key_cannot_leave_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         for key in ["..data", "..", ".", "a/b", ""] {
-            assert!(write(dir.path(), &data(&[(key, "1")]), "1", false).is_err(), "{key}");
+            assert!(
+                write(dir.path(), &data(&[(key, "1")]), "1", false).is_err(),
+                "{key}"
+            );
         }
     }
 }

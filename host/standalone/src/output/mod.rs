@@ -39,20 +39,39 @@ pub struct Output {
 }
 
 /// Writes one target, or says what would change. `stamp` names a new generation of files.
-pub fn write(output: &Output, secret: &Secret, stamp: &str) -> Result<(Outcome, Vec<Key>), Failure> {
+pub fn write(
+    output: &Output,
+    secret: &Secret,
+    stamp: &str,
+) -> Result<(Outcome, Vec<Key>), Failure> {
     let data = data(secret);
     let Some(to) = &output.to else {
-        let keys = data.keys().map(|name| Key { name: name.clone(), change: Change::Unchanged }).collect();
+        let keys = data
+            .keys()
+            .map(|name| Key {
+                name: name.clone(),
+                change: Change::Unchanged,
+            })
+            .collect();
         return Ok((Outcome::Read, keys));
     };
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     if !(crate::manifest::is_dns_name(namespace) && crate::manifest::is_dns_name(name)) {
-        return Err(Failure::new(Stage::Commit, Code::InvalidSpec, "the target's name cannot be a file name; use a-z, 0-9, - and ."));
+        return Err(Failure::new(
+            Stage::Commit,
+            Code::InvalidSpec,
+            "the target's name cannot be a file name; use a-z, 0-9, - and .",
+        ));
     }
     let folder = to.join(namespace);
     match output.layout {
-        Layout::Secrets => secrets::write(&folder.join(format!("{name}.yaml")), secret, &data, output.dry_run),
+        Layout::Secrets => secrets::write(
+            &folder.join(format!("{name}.yaml")),
+            secret,
+            &data,
+            output.dry_run,
+        ),
         Layout::Files => files::write(&folder.join(name), &data, stamp, output.dry_run),
     }
 }
@@ -61,7 +80,9 @@ type Data = BTreeMap<String, SecretValue>;
 
 fn data(secret: &Secret) -> Data {
     let pairs = secret.data.iter().flatten();
-    pairs.map(|(key, value)| (key.clone(), SecretValue::new(value.0.clone()))).collect()
+    pairs
+        .map(|(key, value)| (key.clone(), SecretValue::new(value.0.clone())))
+        .collect()
 }
 
 /// What differs, by name only.
@@ -73,7 +94,13 @@ fn changes(old: &Data, new: &Data) -> Vec<Key> {
         (Some(was), Some(is)) if was == is => Change::Unchanged,
         (Some(_), Some(_)) => Change::Changed,
     };
-    names.into_iter().map(|name| Key { name: name.clone(), change: change(name) }).collect()
+    names
+        .into_iter()
+        .map(|name| Key {
+            name: name.clone(),
+            change: change(name),
+        })
+        .collect()
 }
 
 /// The outcome of a write that was needed.
@@ -92,14 +119,21 @@ fn failed(path: &Path, what: &str, error: &std::io::Error) -> Failure {
 }
 
 fn make_folder(path: &Path) -> Result<(), Failure> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
     made.map_err(|e| failed(path, "could not make", &e))
 }
 
 /// Writes a file that must not be there yet, readable by its owner only.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

@@ -31,10 +31,21 @@ fn main() -> ExitCode {
     match dispatch(arguments) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            say(&format!("error: {}", chain(&error)));
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// The error and its causes; a cause that the text before it says already is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn dispatch(arguments: Postern) -> anyhow::Result<ExitCode> {
@@ -98,4 +109,17 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 fn say(text: &str) {
     // Nowhere to complain about a closed standard error.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chain;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file")
+            .context("reading x: no such file")
+            .context("starting");
+        assert_eq!(chain(&error), "starting: reading x: no such file");
+    }
 }

@@ -7,19 +7,47 @@ use postern_core::failure::{Code, Failure, Stage};
 pub(crate) fn write_failed(what: &str, secret: &Secret, error: &kube::Error) -> Failure {
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
-    failure(Stage::Commit, Code::WriteFailed, &format!("could not {what} secret \"{namespace}/{name}\""), error)
+    failure(
+        Stage::Commit,
+        Code::WriteFailed,
+        &format!("could not {what} secret \"{namespace}/{name}\""),
+        error,
+    )
 }
 
 /// A failure with what the API server's answer says beyond its message: status, reason, and the fields that it names.
 pub(crate) fn failure(stage: Stage, code: Code, tried: &str, error: &kube::Error) -> Failure {
     let kube::Error::Api(status) = error else {
-        return Failure::new(stage, code, format!("{tried}: the API server did not answer")).with_detail(kind(error));
+        return Failure::new(
+            stage,
+            code,
+            format!("{tried}: the API server did not answer"),
+        )
+        .with_detail(kind(error));
     };
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let fields: Vec<&str> = causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
-    let fields = if fields.is_empty() { String::new() } else { format!(", at {}", fields.join(", ")) };
-    let hint = if status.is_forbidden() { "; Postern's role does not allow it, or an admission policy refused it" } else { "" };
-    Failure::new(stage, code, format!("{tried}: the API server answered {} {}{fields}{hint}", status.code, status.reason))
+    let fields: Vec<&str> = causes
+        .map(|cause| cause.field.as_str())
+        .filter(|field| !field.is_empty())
+        .collect();
+    let fields = if fields.is_empty() {
+        String::new()
+    } else {
+        format!(", at {}", fields.join(", "))
+    };
+    let hint = if status.is_forbidden() {
+        "; Postern's role does not allow it, or an admission policy refused it"
+    } else {
+        ""
+    };
+    Failure::new(
+        stage,
+        code,
+        format!(
+            "{tried}: the API server answered {} {}{fields}{hint}",
+            status.code, status.reason
+        ),
+    )
 }
 
 /// Which kind of error it was, without its text.

@@ -1,7 +1,7 @@
 //! Step 7 of a sync: the status is patched where it changed, and the events follow it. The target was written before.
 
-use kube::api::{Patch, PatchParams};
 use kube::Resource as _;
+use kube::api::{Patch, PatchParams};
 use postern_api::{ExternalSecret, names};
 use postern_core::conclude::{self, Conclusion, Written};
 use postern_core::failure::Failure;
@@ -37,7 +37,10 @@ pub(crate) async fn commit(
         if api_error::is_not_found(&error) {
             return Next::OnChange;
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, "could not write the status");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "could not write the status"
+        );
         return Next::Backoff(None);
     }
     ctx.events.post(&about(object), &conclusion.events);
@@ -48,28 +51,49 @@ pub(crate) async fn commit(
     }
 }
 
-async fn patch_status(ctx: &Context, object: &ExternalSecret, conclusion: &Conclusion) -> kube::Result<()> {
+async fn patch_status(
+    ctx: &Context,
+    object: &ExternalSecret,
+    conclusion: &Conclusion,
+) -> kube::Result<()> {
     let key = ObjectKey::of(&object.metadata);
     let api = ctx.namespaced::<ExternalSecret>(&key.namespace);
     let patch = Patch::Merge(json!({"status": conclusion.status}));
     let _turn = ctx.turn().await;
-    let stored = api.patch_status(&key.name, &status_params(), &patch).await?;
+    let stored = api
+        .patch_status(&key.name, &status_params(), &patch)
+        .await?;
     let status = stored.status.unwrap_or_default();
-    ctx.world.lock().wrote_status(&key, stored.metadata.resource_version, status);
+    ctx.world
+        .lock()
+        .wrote_status(&key, stored.metadata.resource_version, status);
     Ok(())
 }
 
 /// Takes off what the peer left on an ExternalSecret that is going, so that it can go.
 pub(crate) async fn release(ctx: &Context, observed: &Observed) -> Next {
     let meta = &observed.object.metadata;
-    let left: Vec<&String> = meta.finalizers.iter().flatten().filter(|f| *f != names::FINALIZER).collect();
-    if meta.finalizers.as_ref().is_none_or(|all| all.len() == left.len()) {
+    let left: Vec<&String> = meta
+        .finalizers
+        .iter()
+        .flatten()
+        .filter(|f| *f != names::FINALIZER)
+        .collect();
+    if meta
+        .finalizers
+        .as_ref()
+        .is_none_or(|all| all.len() == left.len())
+    {
         return Next::OnChange;
     }
     let key = ObjectKey::of(meta);
     let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": left}});
     let api = ctx.namespaced::<ExternalSecret>(&key.namespace);
-    finished(api.patch(&key.name, &status_params(), &Patch::Merge(patch)).await.map(drop))
+    finished(
+        api.patch(&key.name, &status_params(), &Patch::Merge(patch))
+            .await
+            .map(drop),
+    )
 }
 
 /// What becomes of a key after its finalizers were patched.
@@ -79,14 +103,20 @@ pub(crate) fn finished(answer: kube::Result<()>) -> Next {
         Err(error) if api_error::is_not_found(&error) => Next::OnChange,
         Err(error) => {
             // The watch brings the newer version; until then there is nothing better to do than to wait.
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not remove a finalizer");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not remove a finalizer"
+            );
             Next::Backoff(None)
         }
     }
 }
 
 pub(crate) fn status_params() -> PatchParams {
-    PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(STATUS_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 /// The world could not be read; nothing is said about the object, because nothing is known.
@@ -97,7 +127,10 @@ pub(crate) fn unobserved(failure: &Failure) -> Next {
 
 fn about(object: &ExternalSecret) -> About {
     let component = names::EVENT_COMPONENT;
-    About { object: object.object_ref(&()), component }
+    About {
+        object: object.object_ref(&()),
+        component,
+    }
 }
 
 fn log(result: &Result<Written, Failure>) {

@@ -37,7 +37,11 @@ impl Poster {
     /// Posts events about an object, some time.
     pub(crate) fn post(&self, about: &About, texts: &[EventText]) {
         for text in texts {
-            if self.0.try_send(event(about, text, Timestamp::now())).is_err() {
+            if self
+                .0
+                .try_send(event(about, text, Timestamp::now()))
+                .is_err()
+            {
                 tracing::warn!("too many events are waiting; one was dropped");
             }
         }
@@ -59,14 +63,22 @@ async fn post(client: Client, event: Event) {
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
     let api: Api<Event> = Api::namespaced(client, &namespace);
     if let Err(error) = api.create(&PostParams::default(), &event).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "could not post an event");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "could not post an event"
+        );
     }
 }
 
 fn event(about: &About, text: &EventText, now: Timestamp) -> Event {
     let name = about.object.name.clone().unwrap_or_default();
     // Events of objects without a namespace live in `default`.
-    let namespace = about.object.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
+    let namespace = about
+        .object
+        .namespace
+        .clone()
+        .filter(|n| !n.is_empty())
+        .unwrap_or_else(|| "default".to_owned());
     // 253 characters are a name's limit; the stamp has 16.
     let stem: String = name.chars().take(230).collect();
     Event {
@@ -79,7 +91,10 @@ fn event(about: &About, text: &EventText, now: Timestamp) -> Event {
         reason: Some(text.reason.to_owned()),
         message: Some(postern_core::failure::one_line(&text.message, MAX_NOTE)),
         type_: Some(if text.warning { "Warning" } else { "Normal" }.to_owned()),
-        source: Some(EventSource { component: Some(about.component.to_owned()), host: None }),
+        source: Some(EventSource {
+            component: Some(about.component.to_owned()),
+            host: None,
+        }),
         reporting_component: Some(about.component.to_owned()),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),

@@ -15,18 +15,42 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
     let now = Timestamp::now();
     let (object, stores, namespace_labels, target_key, target) = {
         let world = ctx.world.lock();
-        let Some(object) = world.external_secret(key) else { return Ok(None) };
+        let Some(object) = world.external_secret(key) else {
+            return Ok(None);
+        };
         let going = object.metadata.deletion_timestamp.is_some();
-        let stores = if going { Some(BTreeMap::new()) } else { world.stores_for(&object, &ctx.settings.controller_class) };
-        let Some(stores) = stores else { return Ok(None) };
-        let target_key = ObjectKey { namespace: key.namespace.clone(), name: plan::target_name(&object) };
+        let stores = if going {
+            Some(BTreeMap::new())
+        } else {
+            world.stores_for(&object, &ctx.settings.controller_class)
+        };
+        let Some(stores) = stores else {
+            return Ok(None);
+        };
+        let target_key = ObjectKey {
+            namespace: key.namespace.clone(),
+            name: plan::target_name(&object),
+        };
         let target = world.target(&target_key);
-        (object, stores, world.namespace_labels(&key.namespace), target_key, target)
+        (
+            object,
+            stores,
+            world.namespace_labels(&key.namespace),
+            target_key,
+            target,
+        )
     };
     let target = match target {
         Some(seen) if seen.actual_hash.is_none() => target::read(ctx, &target_key).await?,
         known => known,
     };
     let settings = ctx.settings.clone();
-    Ok(Some(Observed { object: (*object).clone(), stores, namespace_labels, target, now, settings }))
+    Ok(Some(Observed {
+        object: (*object).clone(),
+        stores,
+        namespace_labels,
+        target,
+        now,
+        settings,
+    }))
 }

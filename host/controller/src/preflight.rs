@@ -9,9 +9,18 @@ use crate::Error;
 
 /// Places in the schema that only our CRDs have.
 const OURS: [(&str, &str); 3] = [
-    ("externalsecrets", "/status/properties/conditions/items/properties/observedGeneration"),
-    ("secretstores", "/spec/properties/provider/x-kubernetes-preserve-unknown-fields"),
-    ("clustersecretstores", "/spec/properties/provider/x-kubernetes-preserve-unknown-fields"),
+    (
+        "externalsecrets",
+        "/status/properties/conditions/items/properties/observedGeneration",
+    ),
+    (
+        "secretstores",
+        "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
+    ),
+    (
+        "clustersecretstores",
+        "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
+    ),
 ];
 
 /// Fails with what to do where a CRD is missing or another's.
@@ -23,7 +32,9 @@ pub(crate) async fn check(client: &Client) -> Result<(), Error> {
             Ok(Some(crd)) => crd,
             Ok(None) => return Err(Error::CrdMissing(name)),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                tracing::warn!("may not read CustomResourceDefinitions, so it is not known whether they are Postern's");
+                tracing::warn!(
+                    "may not read CustomResourceDefinitions, so it is not known whether they are Postern's"
+                );
                 return Ok(());
             }
             Err(source) => return Err(Error::Unreachable(source)),
@@ -37,8 +48,15 @@ pub(crate) async fn check(client: &Client) -> Result<(), Error> {
 
 fn has(crd: &Value, pointer: &str) -> bool {
     let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
-    let served = versions.into_iter().flatten().find(|version| version["name"] == "v1" && version["served"] == true);
-    served.is_some_and(|version| version.pointer(&format!("/schema/openAPIV3Schema/properties{pointer}")).is_some())
+    let served = versions
+        .into_iter()
+        .flatten()
+        .find(|version| version["name"] == "v1" && version["served"] == true);
+    served.is_some_and(|version| {
+        version
+            .pointer(&format!("/schema/openAPIV3Schema/properties{pointer}"))
+            .is_some()
+    })
 }
 
 #[cfg(test)]
@@ -49,12 +67,18 @@ mod tests {
     fn our_own_crds_are_recognised_and_those_without_our_marks_are_not() {
         let crds = postern_api::crds();
         for (plural, pointer) in OURS {
-            let crd = crds.iter().find(|crd| crd["spec"]["names"]["plural"] == plural).unwrap();
+            let crd = crds
+                .iter()
+                .find(|crd| crd["spec"]["names"]["plural"] == plural)
+                .unwrap();
             assert!(has(crd, pointer), "{plural}");
             let mut other = crd.clone();
             other["spec"]["versions"][0]["name"] = "v1beta1".into();
             assert!(!has(&other, pointer), "{plural}");
         }
-        assert!(!has(&serde_json::json!({"spec": {"versions": [{"name": "v1", "served": true, "schema": {}}]}}), OURS[0].1));
+        assert!(!has(
+            &serde_json::json!({"spec": {"versions": [{"name": "v1", "served": true, "schema": {}}]}}),
+            OURS[0].1
+        ));
     }
 }

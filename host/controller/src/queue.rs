@@ -102,7 +102,14 @@ impl<K: Clone + Eq + Hash + Ord> Order<K> {
             Some(old) => (class.min(old.class), merged(old.due, due, now)),
         };
         self.timers.insert((due, key.clone()));
-        self.waiting.insert(key, Waiting { due, class, place: None });
+        self.waiting.insert(
+            key,
+            Waiting {
+                due,
+                class,
+                place: None,
+            },
+        );
         self.promote(now);
     }
 
@@ -123,8 +130,12 @@ impl<K: Clone + Eq + Hash + Ord> Order<K> {
     /// Moves what has become due to those that wait for a worker.
     fn promote(&mut self, now: Instant) {
         while self.timers.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((due, key)) = self.timers.pop_first() else { return };
-            let Some(waiting) = self.waiting.get_mut(&key) else { continue };
+            let Some((due, key)) = self.timers.pop_first() else {
+                return;
+            };
+            let Some(waiting) = self.waiting.get_mut(&key) else {
+                continue;
+            };
             self.places += 1;
             waiting.place = Some(self.places);
             self.ready.insert((waiting.class, self.places, key));
@@ -136,12 +147,15 @@ impl<K: Clone + Eq + Hash + Ord> Order<K> {
         self.promote(now);
         let (_, _, key) = self.ready.pop_first()?;
         let due = self.waiting.remove(&key)?.due;
-        self.running.insert(key.clone(), Running { due, again: None });
+        self.running
+            .insert(key.clone(), Running { due, again: None });
         Some(Taken { key, due })
     }
 
     fn finish(&mut self, key: &K, next: Next, seed: u64, now: Instant) {
-        let Some(running) = self.running.remove(key) else { return };
+        let Some(running) = self.running.remove(key) else {
+            return;
+        };
         self.settle(running.due);
         let failures = match next {
             Next::Backoff(_) => {
@@ -157,9 +171,10 @@ impl<K: Clone + Eq + Hash + Ord> Order<K> {
         let planned = match next {
             Next::OnChange => None,
             Next::After(wait) => Some((Class::Periodic, now + wait)),
-            Next::Backoff(at_least) => {
-                Some((Class::Periodic, now + backoff(failures, seed).max(at_least.unwrap_or_default())))
-            }
+            Next::Backoff(at_least) => Some((
+                Class::Periodic,
+                now + backoff(failures, seed).max(at_least.unwrap_or_default()),
+            )),
         };
         for (class, due) in planned.into_iter().chain(running.again) {
             self.add(key.clone(), class, due, now);
@@ -187,14 +202,20 @@ impl<K: Clone + Eq + Hash + Ord> Order<K> {
 }
 
 fn merged(old: Instant, new: Instant, now: Instant) -> Instant {
-    if old <= now && new <= now { old.max(new) } else { old.min(new) }
+    if old <= now && new <= now {
+        old.max(new)
+    } else {
+        old.min(new)
+    }
 }
 
 /// Doubles from one second to seven minutes, spread by up to a quarter either way so that what failed together does not
 /// come back together. The spread follows from the key, so a test can tell it.
 fn backoff(failures: u32, seed: u64) -> Duration {
     let exponent = failures.saturating_sub(1).min(BACKOFF_STEPS);
-    let plain = BACKOFF_FIRST.saturating_mul(1 << exponent).min(BACKOFF_LAST);
+    let plain = BACKOFF_FIRST
+        .saturating_mul(1 << exponent)
+        .min(BACKOFF_LAST);
     spread(plain, 0.25, seed.wrapping_add(u64::from(failures)))
 }
 
@@ -218,7 +239,10 @@ pub(crate) struct Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     pub(crate) fn new() -> Self {
-        Self { order: Mutex::new(Order::new()), touched: Notify::new() }
+        Self {
+            order: Mutex::new(Order::new()),
+            touched: Notify::new(),
+        }
     }
 
     /// Makes keys due now, all at the same moment, so that one answer can serve all of them.
@@ -239,7 +263,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             let timer = {
                 let mut order = self.lock();
                 if let Some(taken) = order.take(Instant::now()) {
-                    let lease = Lease { queue: Arc::clone(self), key: Some(taken.key.clone()) };
+                    let lease = Lease {
+                        queue: Arc::clone(self),
+                        key: Some(taken.key.clone()),
+                    };
                     return (taken, lease);
                 }
                 order.next_timer()
@@ -295,7 +322,10 @@ impl<K: Clone + Eq + Hash + Ord> Drop for Lease<K> {
 pub(crate) fn seed_of<K: Hash>(key: &K) -> u64 {
     use std::hash::Hasher as _;
     // The keys of this hasher are fixed; it is used for spreading, not for tables that outsiders fill.
-    #[expect(deprecated, reason = "std's only hasher whose result does not differ from process to process")]
+    #[expect(
+        deprecated,
+        reason = "std's only hasher whose result does not differ from process to process"
+    )]
     let mut hasher = std::hash::SipHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
@@ -316,7 +346,9 @@ mod tests {
         order.add("periodic", Class::Periodic, now, now);
         order.add("changed", Class::Changed, now, now);
         order.add("store", Class::Store, now, now);
-        let taken: Vec<_> = std::iter::from_fn(|| order.take(now)).map(|t| t.key).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| order.take(now))
+            .map(|t| t.key)
+            .collect();
         assert_eq!(taken, ["store", "changed", "periodic"]);
     }
 
@@ -327,7 +359,13 @@ mod tests {
         order.add("a", Class::Periodic, at(now, 60), now);
         assert_eq!(order.take(at(now, 59)), None);
         order.add("a", Class::Changed, at(now, 5), at(now, 5));
-        assert_eq!(order.take(at(now, 5)), Some(Taken { key: "a", due: at(now, 5) }));
+        assert_eq!(
+            order.take(at(now, 5)),
+            Some(Taken {
+                key: "a",
+                due: at(now, 5)
+            })
+        );
         assert_eq!(order.take(at(now, 100)), None);
     }
 
@@ -337,7 +375,13 @@ mod tests {
         let mut order = Order::new();
         order.add("a", Class::Changed, now, now);
         order.add("a", Class::Changed, at(now, 3), at(now, 3));
-        assert_eq!(order.take(at(now, 4)), Some(Taken { key: "a", due: at(now, 3) }));
+        assert_eq!(
+            order.take(at(now, 4)),
+            Some(Taken {
+                key: "a",
+                due: at(now, 3)
+            })
+        );
         assert_eq!(order.take(at(now, 4)), None);
     }
 
@@ -351,7 +395,13 @@ mod tests {
         order.add("a", Class::Changed, at(now, 2), at(now, 2));
         assert_eq!(order.take(at(now, 2)), None);
         order.finish(&"a", Next::After(Duration::from_secs(3600)), 0, at(now, 3));
-        assert_eq!(order.take(at(now, 3)), Some(Taken { key: "a", due: at(now, 2) }));
+        assert_eq!(
+            order.take(at(now, 3)),
+            Some(Taken {
+                key: "a",
+                due: at(now, 2)
+            })
+        );
         order.finish(&"a", Next::OnChange, 0, at(now, 4));
         assert_eq!(order.take(at(now, 9000)), None);
     }
@@ -415,17 +465,30 @@ mod tests {
         order.take(now).unwrap();
         order.finish(&"a", Next::Backoff(Some(Duration::from_secs(90))), 7, now);
         order.add("a", Class::Changed, at(now, 1), at(now, 1));
-        assert_eq!(order.take(at(now, 1)), Some(Taken { key: "a", due: at(now, 1) }));
+        assert_eq!(
+            order.take(at(now, 1)),
+            Some(Taken {
+                key: "a",
+                due: at(now, 1)
+            })
+        );
     }
 
     #[test]
     fn the_spread_is_the_same_for_the_same_key_and_stays_within_its_part() {
         let plain = Duration::from_secs(100);
         let spreads: Vec<_> = (0..200).map(|seed| spread(plain, 0.1, seed)).collect();
-        assert!(spreads.iter().all(|d| *d >= Duration::from_secs(90) && *d <= Duration::from_secs(110)));
+        assert!(
+            spreads
+                .iter()
+                .all(|d| *d >= Duration::from_secs(90) && *d <= Duration::from_secs(110))
+        );
         let distinct: BTreeSet<_> = spreads.iter().collect();
         assert!(distinct.len() > 190);
-        assert_eq!(spread(plain, 0.1, seed_of(&"a")), spread(plain, 0.1, seed_of(&"a")));
+        assert_eq!(
+            spread(plain, 0.1, seed_of(&"a")),
+            spread(plain, 0.1, seed_of(&"a"))
+        );
     }
 
     #[tokio::test(start_paused = true)]

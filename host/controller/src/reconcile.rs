@@ -35,7 +35,12 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> N
     commit::commit(ctx, &observed, conclusion, &result).await
 }
 
-async fn sync(ctx: &Context, observed: &Observed, plan: &SyncPlan, due: Instant) -> Result<Written, Failure> {
+async fn sync(
+    ctx: &Context,
+    observed: &Observed,
+    plan: &SyncPlan,
+    due: Instant,
+) -> Result<Written, Failure> {
     let desired = ctx.doors.produce(plan, due).await?;
     let owner = target::owner(plan, observed.object.metadata.uid.as_deref());
     target::write(ctx, plan, &owner, &desired).await
@@ -56,6 +61,8 @@ fn decide(ctx: &Context, key: &ObjectKey, observed: &Observed) -> Plan {
 pub(crate) fn wait_until(until: Option<Timestamp>, now: Timestamp) -> Next {
     match until {
         None => Next::OnChange,
-        Some(until) => Next::After(Duration::try_from(until.duration_since(now)).unwrap_or_default()),
+        Some(until) => {
+            Next::After(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+        }
     }
 }

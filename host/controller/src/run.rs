@@ -22,7 +22,9 @@ use crate::context::{Context, Owed};
 use crate::credentials::ApiCredentials;
 use crate::events::Poster;
 use crate::queue::Queue;
-use crate::watch::{ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, SecretStores, Targets, follow};
+use crate::watch::{
+    ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, SecretStores, Targets, follow,
+};
 use crate::world::{Key, World};
 use crate::{preflight, reconcile, stores, target};
 
@@ -101,10 +103,14 @@ impl Readiness {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A CRD is not there.
-    #[error("the CRD {0} is missing; apply them with `postern crds | kubectl apply --server-side -f -`")]
+    #[error(
+        "the CRD {0} is missing; apply them with `postern crds | kubectl apply --server-side -f -`"
+    )]
     CrdMissing(String),
     /// A CRD is somebody else's.
-    #[error("the CRD {0} is not Postern's; replace it with `postern crds | kubectl apply --server-side --force-conflicts -f -`")]
+    #[error(
+        "the CRD {0} is not Postern's; replace it with `postern crds | kubectl apply --server-side --force-conflicts -f -`"
+    )]
     CrdForeign(String),
     /// The API server does not answer.
     #[error("could not reach the API server")]
@@ -141,7 +147,10 @@ pub async fn run(
     }
     // Not fatal: what is not learnt here is read one by one.
     if let Err(error) = target::learn_all(&ctx).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "could not list the managed secrets");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "could not list the managed secrets"
+        );
     }
     options.readiness.set(true);
     tracing::info!("ready");
@@ -157,15 +166,29 @@ pub async fn run(
     ended
 }
 
-fn context(client: Client, host: Arc<dyn PluginHost>, options: &Options) -> Result<(Arc<Context>, JoinHandle<()>), Error> {
+fn context(
+    client: Client,
+    host: Arc<dyn PluginHost>,
+    options: &Options,
+) -> Result<(Arc<Context>, JoinHandle<()>), Error> {
     let queue = Arc::new(Queue::new());
-    let credentials = Arc::new(ApiCredentials { client: client.clone() });
-    let doors = Doors::new(host, credentials, Arc::new(Owed(Arc::clone(&queue))), options.doors.clone()).map_err(Error::Doors)?;
+    let credentials = Arc::new(ApiCredentials {
+        client: client.clone(),
+    });
+    let doors = Doors::new(
+        host,
+        credentials,
+        Arc::new(Owed(Arc::clone(&queue))),
+        options.doors.clone(),
+    )
+    .map_err(Error::Doors)?;
     let (events, posting) = Poster::start(client.clone());
     let ctx = Context {
         client,
         namespace: options.namespace.clone(),
-        settings: PlanSettings { controller_class: options.controller_class.clone() },
+        settings: PlanSettings {
+            controller_class: options.controller_class.clone(),
+        },
         store_interval: options.doors.store_interval,
         world: World::default(),
         queue,
@@ -189,9 +212,18 @@ impl Watches {
     fn start(&mut self, ctx: &Arc<Context>) {
         let config = watcher::Config::default;
         let managed = config().labels(&target::managed());
-        self.add::<ExternalSecrets>(ctx, watcher(ctx.all::<DeserializeGuard<ExternalSecret>>(), config()));
-        self.add::<SecretStores>(ctx, watcher(ctx.all::<DeserializeGuard<SecretStore>>(), config()));
-        self.add::<Targets>(ctx, watcher(ctx.all::<PartialObjectMeta<Secret>>(), managed));
+        self.add::<ExternalSecrets>(
+            ctx,
+            watcher(ctx.all::<DeserializeGuard<ExternalSecret>>(), config()),
+        );
+        self.add::<SecretStores>(
+            ctx,
+            watcher(ctx.all::<DeserializeGuard<SecretStore>>(), config()),
+        );
+        self.add::<Targets>(
+            ctx,
+            watcher(ctx.all::<PartialObjectMeta<Secret>>(), managed),
+        );
         if ctx.namespace.is_none() {
             let stores: Api<DeserializeGuard<ClusterSecretStore>> = Api::all(ctx.client.clone());
             let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());

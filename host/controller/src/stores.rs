@@ -35,7 +35,11 @@ pub(crate) async fn reconcile(ctx: &Context, id: &StoreId) -> Next {
     if entry.being_deleted {
         return release(ctx, id, &entry).await;
     }
-    if entry.parsed.as_ref().is_ok_and(|store| !is_ours(store, &ctx.settings.controller_class)) {
+    if entry
+        .parsed
+        .as_ref()
+        .is_ok_and(|store| !is_ours(store, &ctx.settings.controller_class))
+    {
         return Next::OnChange;
     }
     close_sessions(ctx, id, Some(&entry)).await;
@@ -54,16 +58,36 @@ fn tell(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: &Result<(), Fai
         Ok(()) => Standing::Ready,
         Err(failure) => Standing::NotReady(failure.public.clone()),
     };
-    let woken = ctx.world.lock().checked(id, &entry.uid, entry.generation, standing);
+    let woken = ctx
+        .world
+        .lock()
+        .checked(id, &entry.uid, entry.generation, standing);
     ctx.queue.touch(woken);
 }
 
-fn next(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: &Result<(), Failure>, written: kube::Result<()>) -> Next {
-    let own = entry.parsed.as_ref().ok().and_then(|store| store.refresh_interval);
-    let interval = Next::After(spread(own.unwrap_or(ctx.store_interval), JITTER, seed_of(id)));
+fn next(
+    ctx: &Context,
+    id: &StoreId,
+    entry: &StoreEntry,
+    result: &Result<(), Failure>,
+    written: kube::Result<()>,
+) -> Next {
+    let own = entry
+        .parsed
+        .as_ref()
+        .ok()
+        .and_then(|store| store.refresh_interval);
+    let interval = Next::After(spread(
+        own.unwrap_or(ctx.store_interval),
+        JITTER,
+        seed_of(id),
+    ));
     match (result, written) {
         (_, Err(error)) if !api_error::is_not_found(&error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not write the status");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not write the status"
+            );
             Next::Backoff(None)
         }
         (Ok(()), _) => interval,
@@ -91,40 +115,70 @@ async fn close_sessions(ctx: &Context, id: &StoreId, entry: Option<&StoreEntry>)
     }
 }
 
-async fn write_status(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: Result<(), &Failure>) -> kube::Result<()> {
-    let (status, events) = store_status(entry.status.as_ref(), Some(entry.generation), result, Timestamp::now());
+async fn write_status(
+    ctx: &Context,
+    id: &StoreId,
+    entry: &StoreEntry,
+    result: Result<(), &Failure>,
+) -> kube::Result<()> {
+    let (status, events) = store_status(
+        entry.status.as_ref(),
+        Some(entry.generation),
+        result,
+        Timestamp::now(),
+    );
     if entry.status.as_ref() == Some(&status) {
         return Ok(());
     }
     log(result);
     let stored = patch(ctx, id, json!({"status": status}), true).await?;
-    ctx.world.lock().wrote_store_status(id, stored.unwrap_or_default());
+    ctx.world
+        .lock()
+        .wrote_store_status(id, stored.unwrap_or_default());
     ctx.events.post(&about(id, entry), &events);
     Ok(())
 }
 
 async fn release(ctx: &Context, id: &StoreId, entry: &StoreEntry) -> Next {
-    let left: Vec<&String> = entry.finalizers.iter().filter(|f| *f != FINALIZER).collect();
+    let left: Vec<&String> = entry
+        .finalizers
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .collect();
     if left.len() == entry.finalizers.len() {
         return Next::OnChange;
     }
-    let change = json!({"metadata": {"resourceVersion": entry.resource_version, "finalizers": left}});
+    let change =
+        json!({"metadata": {"resourceVersion": entry.resource_version, "finalizers": left}});
     finished(patch(ctx, id, change, false).await.map(drop))
 }
 
 /// One patch for both kinds: of the status, or of the object.
-async fn patch(ctx: &Context, id: &StoreId, change: Value, status: bool) -> kube::Result<Option<SecretStoreStatus>> {
+async fn patch(
+    ctx: &Context,
+    id: &StoreId,
+    change: Value,
+    status: bool,
+) -> kube::Result<Option<SecretStoreStatus>> {
     let (params, change) = (status_params(), Patch::Merge(change));
     let _turn = ctx.turn().await;
     match id.kind {
         StoreKind::SecretStore => {
             let api: Api<SecretStore> = ctx.namespaced(&id.namespace);
-            let answer = if status { api.patch_status(&id.name, &params, &change).await } else { api.patch(&id.name, &params, &change).await };
+            let answer = if status {
+                api.patch_status(&id.name, &params, &change).await
+            } else {
+                api.patch(&id.name, &params, &change).await
+            };
             answer.map(|store| store.status)
         }
         StoreKind::ClusterSecretStore => {
             let api: Api<ClusterSecretStore> = Api::all(ctx.client.clone());
-            let answer = if status { api.patch_status(&id.name, &params, &change).await } else { api.patch(&id.name, &params, &change).await };
+            let answer = if status {
+                api.patch_status(&id.name, &params, &change).await
+            } else {
+                api.patch(&id.name, &params, &change).await
+            };
             answer.map(|store| store.status)
         }
     }

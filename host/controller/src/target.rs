@@ -43,7 +43,11 @@ pub(crate) async fn learn_all(ctx: &Context) -> kube::Result<()> {
     let mut params = ListParams::default().labels(&managed()).limit(PAGE);
     loop {
         let page = api.list(&params).await?;
-        let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
+        let next = page
+            .metadata
+            .continue_
+            .clone()
+            .filter(|token| !token.is_empty());
         for body in page.items.into_iter().map(Body) {
             learn(ctx, &body.0);
         }
@@ -65,18 +69,38 @@ pub(crate) async fn read(ctx: &Context, key: &ObjectKey) -> Result<Option<Target
 /// Guarantees: a Secret that belongs to somebody else is not touched; nothing that somebody wrote meanwhile is overwritten
 /// unread (the write carries the resource version that was read); a target that is right already is not written.
 /// Errors: those of [`target::write`], and [`Code::WriteFailed`] or [`Code::Conflict`] where the API server refuses.
-pub(crate) async fn write(ctx: &Context, plan: &SyncPlan, owner: &Owner, desired: &Desired) -> Result<Written, Failure> {
-    let key = ObjectKey { namespace: plan.namespace.clone(), name: plan.target_name.clone() };
+pub(crate) async fn write(
+    ctx: &Context,
+    plan: &SyncPlan,
+    owner: &Owner,
+    desired: &Desired,
+) -> Result<Written, Failure> {
+    let key = ObjectKey {
+        namespace: plan.namespace.clone(),
+        name: plan.target_name.clone(),
+    };
     let seen = ctx.world.lock().target(&key).is_some();
     let mut existing = if seen { get(ctx, &key).await? } else { None };
     for _ in 0..MAX_ROUNDS {
-        let decided = target::write(existing.as_ref().map(|body| &body.0), desired, owner, &plan.target_name)?;
+        let decided = target::write(
+            existing.as_ref().map(|body| &body.0),
+            desired,
+            owner,
+            &plan.target_name,
+        )?;
         match send(ctx, owner, decided).await? {
             Sent::Done(written) => return Ok(written),
             Sent::Stale => existing = get(ctx, &key).await?,
         }
     }
-    Err(Failure::new(Stage::Commit, Code::Conflict, format!("secret \"{}\" is being written by somebody else again and again", plan.target_name)))
+    Err(Failure::new(
+        Stage::Commit,
+        Code::Conflict,
+        format!(
+            "secret \"{}\" is being written by somebody else again and again",
+            plan.target_name
+        ),
+    ))
 }
 
 enum Sent {
@@ -87,7 +111,10 @@ enum Sent {
 
 async fn send(ctx: &Context, owner: &Owner, decided: Write) -> Result<Sent, Failure> {
     let api = ctx.namespaced::<Secret>(&owner.namespace);
-    let params = PostParams { field_manager: Some(go::field_manager(&owner.name)), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(go::field_manager(&owner.name)),
+        ..PostParams::default()
+    };
     let _turn = ctx.turn().await;
     let (what, body, written, answer) = match decided {
         Write::Unchanged => return Ok(Sent::Done(Written::Unchanged)),
@@ -108,8 +135,12 @@ async fn send(ctx: &Context, owner: &Owner, decided: Write) -> Result<Sent, Fail
             learn(ctx, &stored.0);
             Ok(Sent::Done(written))
         }
-        Err(error) if api_error::already_exists(&error) || api_error::is_conflict(&error) => Ok(Sent::Stale),
-        Err(error) if written == Written::Updated && api_error::is_not_found(&error) => Ok(Sent::Stale),
+        Err(error) if api_error::already_exists(&error) || api_error::is_conflict(&error) => {
+            Ok(Sent::Stale)
+        }
+        Err(error) if written == Written::Updated && api_error::is_not_found(&error) => {
+            Ok(Sent::Stale)
+        }
         Err(error) => Err(api_error::write_failed(what, &body.0, &error)),
     }
 }
@@ -118,7 +149,10 @@ async fn get(ctx: &Context, key: &ObjectKey) -> Result<Option<Body>, Failure> {
     let api: Api<Secret> = ctx.namespaced(&key.namespace);
     let _turn = ctx.turn().await;
     let tried = || format!("could not read secret \"{}/{}\"", key.namespace, key.name);
-    let read = api.get_opt(&key.name).await.map_err(|e| api_error::failure(Stage::Observe, Code::WriteFailed, &tried(), &e))?;
+    let read = api
+        .get_opt(&key.name)
+        .await
+        .map_err(|e| api_error::failure(Stage::Observe, Code::WriteFailed, &tried(), &e))?;
     match read.map(Body) {
         Some(body) => {
             learn(ctx, &body.0);
@@ -132,13 +166,20 @@ async fn get(ctx: &Context, key: &ObjectKey) -> Result<Option<Body>, Failure> {
 }
 
 fn learn(ctx: &Context, secret: &Secret) {
-    let data = secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
+    let data = secret
+        .data
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value.0.as_slice()));
     let hash = go::data_hash(data);
     ctx.world.lock().knows_target(&secret.metadata, hash);
 }
 
 /// What the core needs to know of the owner.
 pub(crate) fn owner(plan: &SyncPlan, uid: Option<&str>) -> Owner {
-    Owner { namespace: plan.namespace.clone(), name: plan.name.clone(), uid: uid.unwrap_or_default().to_owned() }
+    Owner {
+        namespace: plan.namespace.clone(),
+        name: plan.name.clone(),
+        uid: uid.unwrap_or_default().to_owned(),
+    }
 }
-

@@ -72,7 +72,11 @@ pub(crate) async fn follow<M: Mirror>(
             Ok(Event::Apply(object)) => M::see(&mut ctx.world.lock(), object),
             Ok(Event::Delete(object)) => M::lose(&mut ctx.world.lock(), &M::id(object.meta())),
             Err(error) => {
-                tracing::warn!(kind = M::KIND, error = &error as &dyn std::error::Error, "a watch broke off; it is taken up again");
+                tracing::warn!(
+                    kind = M::KIND,
+                    error = &error as &dyn std::error::Error,
+                    "a watch broke off; it is taken up again"
+                );
                 Vec::new()
             }
         };
@@ -130,7 +134,12 @@ impl Mirror for SecretStores {
         match &object.0 {
             Ok(store) => {
                 let status = store.status.clone();
-                state.see_store(SeenStore { id, meta: &store.metadata, spec: Ok(&store.spec), status })
+                state.see_store(SeenStore {
+                    id,
+                    meta: &store.metadata,
+                    spec: Ok(&store.spec),
+                    status,
+                })
             }
             Err(invalid) => see_unreadable_store(state, id, &invalid.metadata),
         }
@@ -141,7 +150,11 @@ impl Mirror for SecretStores {
     }
 
     fn known(state: &State) -> Vec<StoreId> {
-        state.store_ids().into_iter().filter(|id| id.kind == StoreKind::SecretStore).collect()
+        state
+            .store_ids()
+            .into_iter()
+            .filter(|id| id.kind == StoreKind::SecretStore)
+            .collect()
     }
 }
 
@@ -162,7 +175,12 @@ impl Mirror for ClusterSecretStores {
         match &object.0 {
             Ok(store) => {
                 let status = store.status.clone();
-                state.see_store(SeenStore { id, meta: &store.metadata, spec: Ok(&store.spec.0), status })
+                state.see_store(SeenStore {
+                    id,
+                    meta: &store.metadata,
+                    spec: Ok(&store.spec.0),
+                    status,
+                })
             }
             Err(invalid) => see_unreadable_store(state, id, &invalid.metadata),
         }
@@ -173,7 +191,11 @@ impl Mirror for ClusterSecretStores {
     }
 
     fn known(state: &State) -> Vec<StoreId> {
-        state.store_ids().into_iter().filter(|id| id.kind == StoreKind::ClusterSecretStore).collect()
+        state
+            .store_ids()
+            .into_iter()
+            .filter(|id| id.kind == StoreKind::ClusterSecretStore)
+            .collect()
     }
 }
 
@@ -229,18 +251,33 @@ impl Mirror for Namespaces {
 }
 
 fn store_id(kind: StoreKind, meta: &ObjectMeta) -> StoreId {
-    let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
+    let (name, namespace) = (
+        meta.name.as_deref().unwrap_or_default(),
+        meta.namespace.as_deref().unwrap_or_default(),
+    );
     StoreId::from_ref(kind, name, namespace)
 }
 
 fn see_unreadable_store(state: &mut State, id: StoreId, meta: &ObjectMeta) -> Touched {
     unreadable(id.kind.as_str(), meta);
-    let text = format!("{id} does not fit its schema; apply Postern's CRDs, and correct it as kubectl then says");
+    let text = format!(
+        "{id} does not fit its schema; apply Postern's CRDs, and correct it as kubectl then says"
+    );
     let spec = Err(Failure::new(Stage::Check, Code::InvalidConfig, text));
-    state.see_store(SeenStore { id, meta, spec, status: None })
+    state.see_store(SeenStore {
+        id,
+        meta,
+        spec,
+        status: None,
+    })
 }
 
 /// The error's own text may repeat what stands in the object.
 fn unreadable(kind: &str, meta: &ObjectMeta) {
-    tracing::warn!(kind, namespace = meta.namespace, name = meta.name, "an object does not fit its schema and is passed over");
+    tracing::warn!(
+        kind,
+        namespace = meta.namespace,
+        name = meta.name,
+        "an object does not fit its schema and is passed over"
+    );
 }

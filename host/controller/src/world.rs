@@ -24,7 +24,10 @@ pub(crate) struct ObjectKey {
 
 impl ObjectKey {
     pub(crate) fn of(meta: &ObjectMeta) -> Self {
-        Self { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
     }
 }
 
@@ -109,26 +112,59 @@ impl State {
 
     /// An ExternalSecret was seen that does not fit its type; only its metadata is known.
     pub(crate) fn see_malformed(&mut self, meta: ObjectMeta) -> Touched {
-        self.see(ExternalSecret { metadata: meta, ..ExternalSecret::default() }, true)
+        self.see(
+            ExternalSecret {
+                metadata: meta,
+                ..ExternalSecret::default()
+            },
+            true,
+        )
     }
 
     fn see(&mut self, mut object: ExternalSecret, malformed: bool) -> Touched {
         object.metadata.managed_fields = None;
         let key = ObjectKey::of(&object.metadata);
-        let old = self.secrets.get(&key).map(|entry| Arc::clone(&entry.object));
-        if old.as_ref().is_some_and(|old| is_older(&object.metadata, &old.metadata)) {
+        let old = self
+            .secrets
+            .get(&key)
+            .map(|entry| Arc::clone(&entry.object));
+        if old
+            .as_ref()
+            .is_some_and(|old| is_older(&object.metadata, &old.metadata))
+        {
             return Vec::new();
         }
         let touched = old.is_none_or(|old| !same_but_status(&old.metadata, &object.metadata));
         self.unlink(&key);
-        let target = ObjectKey { namespace: key.namespace.clone(), name: plan::target_name(&object) };
+        let target = ObjectKey {
+            namespace: key.namespace.clone(),
+            name: plan::target_name(&object),
+        };
         let stores = plan::stores_of(&object);
         for id in &stores {
-            self.by_store.entry(id.clone()).or_default().insert(key.clone());
+            self.by_store
+                .entry(id.clone())
+                .or_default()
+                .insert(key.clone());
         }
-        self.by_target.entry(target.clone()).or_default().insert(key.clone());
-        self.secrets.insert(key.clone(), SecretEntry { object: Arc::new(object), malformed, stores, target });
-        if touched { vec![(Key::ExternalSecret(key), Class::Changed)] } else { Vec::new() }
+        self.by_target
+            .entry(target.clone())
+            .or_default()
+            .insert(key.clone());
+        self.secrets.insert(
+            key.clone(),
+            SecretEntry {
+                object: Arc::new(object),
+                malformed,
+                stores,
+                target,
+            },
+        );
+        if touched {
+            vec![(Key::ExternalSecret(key), Class::Changed)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// An ExternalSecret is gone.
@@ -142,7 +178,9 @@ impl State {
     }
 
     fn unlink(&mut self, key: &ObjectKey) {
-        let Some(entry) = self.secrets.get(key) else { return };
+        let Some(entry) = self.secrets.get(key) else {
+            return;
+        };
         for id in &entry.stores {
             remove_from(&mut self.by_store, id, key);
         }
@@ -150,8 +188,15 @@ impl State {
     }
 
     /// Our own patch came back: later steps must not wait for the watch to tell the same.
-    pub(crate) fn wrote_status(&mut self, key: &ObjectKey, resource_version: Option<String>, status: ExternalSecretStatus) {
-        let Some(entry) = self.secrets.get_mut(key) else { return };
+    pub(crate) fn wrote_status(
+        &mut self,
+        key: &ObjectKey,
+        resource_version: Option<String>,
+        status: ExternalSecretStatus,
+    ) {
+        let Some(entry) = self.secrets.get_mut(key) else {
+            return;
+        };
         let object = Arc::make_mut(&mut entry.object);
         object.status = Some(status);
         object.metadata.resource_version = resource_version;
@@ -159,14 +204,21 @@ impl State {
 
     /// A store was seen. What was found out about it holds until its spec changes.
     pub(crate) fn see_store(&mut self, seen: SeenStore<'_>) -> Touched {
-        let SeenStore { id, meta, spec, status } = seen;
+        let SeenStore {
+            id,
+            meta,
+            spec,
+            status,
+        } = seen;
         let uid = meta.uid.clone().unwrap_or_default();
         let generation = meta.generation.unwrap_or_default();
         let old = self.stores.get(&id);
         let same = old.filter(|old| old.uid == uid && old.generation == generation);
         let parsed = match same {
             Some(same) => same.parsed.clone(),
-            None => spec.and_then(|spec| store::parse(id.clone(), uid.clone(), generation, spec)).map(Arc::new),
+            None => spec
+                .and_then(|spec| store::parse(id.clone(), uid.clone(), generation, spec))
+                .map(Arc::new),
         };
         let going = meta.deletion_timestamp.is_some();
         let touched = same.is_none_or(|same| same.being_deleted != going);
@@ -181,7 +233,11 @@ impl State {
             standing: same.map_or(Standing::Unchecked, |same| same.standing.clone()),
         };
         self.stores.insert(id.clone(), entry);
-        if touched { vec![(Key::Store(id), Class::Store)] } else { Vec::new() }
+        if touched {
+            vec![(Key::Store(id), Class::Store)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// A store is gone; its sessions have to be closed, and its ExternalSecrets told.
@@ -195,13 +251,27 @@ impl State {
     }
 
     /// A check of a store ended. Wakes those who waited for it.
-    pub(crate) fn checked(&mut self, id: &StoreId, uid: &str, generation: i64, standing: Standing) -> Touched {
-        let Some(entry) = self.stores.get_mut(id).filter(|e| e.uid == uid && e.generation == generation) else {
+    pub(crate) fn checked(
+        &mut self,
+        id: &StoreId,
+        uid: &str,
+        generation: i64,
+        standing: Standing,
+    ) -> Touched {
+        let Some(entry) = self
+            .stores
+            .get_mut(id)
+            .filter(|e| e.uid == uid && e.generation == generation)
+        else {
             return Vec::new();
         };
         let old = std::mem::replace(&mut entry.standing, standing);
         let turned_ready = old != Standing::Ready && entry.standing == Standing::Ready;
-        if old == Standing::Unchecked || turned_ready { self.users_of(id) } else { Vec::new() }
+        if old == Standing::Unchecked || turned_ready {
+            self.users_of(id)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Our own patch of a store came back.
@@ -213,28 +283,46 @@ impl State {
 
     fn users_of(&self, id: &StoreId) -> Touched {
         let users = self.by_store.get(id).into_iter().flatten();
-        users.map(|key| (Key::ExternalSecret(key.clone()), Class::Changed)).collect()
+        users
+            .map(|key| (Key::ExternalSecret(key.clone()), Class::Changed))
+            .collect()
     }
 
     /// A managed Secret was seen. A version that we wrote ourselves touches nobody.
     pub(crate) fn see_target(&mut self, meta: &ObjectMeta) -> Touched {
         let key = ObjectKey::of(meta);
         let seen = target_meta(meta);
-        let own = self.known.get(&key).is_some_and(|k| k.uid == seen.uid && k.resource_version == seen.resource_version);
-        let same = self.targets.get(&key).is_some_and(|old| old.resource_version == seen.resource_version);
+        let own = self
+            .known
+            .get(&key)
+            .is_some_and(|k| k.uid == seen.uid && k.resource_version == seen.resource_version);
+        let same = self
+            .targets
+            .get(&key)
+            .is_some_and(|old| old.resource_version == seen.resource_version);
         self.targets.insert(key.clone(), seen);
-        if own || same { Vec::new() } else { self.owners_of(&key) }
+        if own || same {
+            Vec::new()
+        } else {
+            self.owners_of(&key)
+        }
     }
 
     /// A Secret left the watch: it was deleted, or its label was taken off. Which of the two, the sync finds out.
     pub(crate) fn lose_target(&mut self, key: &ObjectKey) -> Touched {
         self.known.remove(key);
-        if self.targets.remove(key).is_some() { self.owners_of(key) } else { Vec::new() }
+        if self.targets.remove(key).is_some() {
+            self.owners_of(key)
+        } else {
+            Vec::new()
+        }
     }
 
     fn owners_of(&self, target: &ObjectKey) -> Touched {
         let owners = self.by_target.get(target).into_iter().flatten();
-        owners.map(|key| (Key::ExternalSecret(key.clone()), Class::Changed)).collect()
+        owners
+            .map(|key| (Key::ExternalSecret(key.clone()), Class::Changed))
+            .collect()
     }
 
     /// We wrote or read this version of a Secret.
@@ -243,10 +331,15 @@ impl State {
         let seen = target_meta(meta);
         self.known.insert(
             key.clone(),
-            Known { uid: seen.uid.clone(), resource_version: seen.resource_version.clone(), hash },
+            Known {
+                uid: seen.uid.clone(),
+                resource_version: seen.resource_version.clone(),
+                hash,
+            },
         );
         let newer = self.targets.get(&key).is_none_or(|old| {
-            old.uid != seen.uid || version_number(&old.resource_version) <= version_number(&seen.resource_version)
+            old.uid != seen.uid
+                || version_number(&old.resource_version) <= version_number(&seen.resource_version)
         });
         if newer {
             self.targets.insert(key, seen);
@@ -268,10 +361,18 @@ impl State {
             return Vec::new();
         }
         let conditional = |id: &StoreId| {
-            self.stores.get(id).and_then(|s| s.parsed.as_ref().ok()).is_some_and(|s| !s.conditions.is_empty())
+            self.stores
+                .get(id)
+                .and_then(|s| s.parsed.as_ref().ok())
+                .is_some_and(|s| !s.conditions.is_empty())
         };
-        let concerned = self.secrets.iter().filter(|(key, e)| key.namespace == name && e.stores.iter().any(conditional));
-        concerned.map(|(key, _)| (Key::ExternalSecret(key.clone()), Class::Changed)).collect()
+        let concerned = self
+            .secrets
+            .iter()
+            .filter(|(key, e)| key.namespace == name && e.stores.iter().any(conditional));
+        concerned
+            .map(|(key, _)| (Key::ExternalSecret(key.clone()), Class::Changed))
+            .collect()
     }
 
     /// A namespace is gone.
@@ -298,13 +399,20 @@ impl State {
     /// The target without its values; the hash of what it holds only where we know this very version.
     pub(crate) fn target(&self, key: &ObjectKey) -> Option<TargetMeta> {
         let mut target = self.targets.get(key)?.clone();
-        let known = self.known.get(key).filter(|k| k.uid == target.uid && k.resource_version == target.resource_version);
+        let known = self
+            .known
+            .get(key)
+            .filter(|k| k.uid == target.uid && k.resource_version == target.resource_version);
         target.actual_hash = known.map(|k| k.hash.clone());
         Some(target)
     }
 
     /// What a plan may know of the stores that an ExternalSecret names; none while one of them is yet to be checked.
-    pub(crate) fn stores_for(&self, object: &ExternalSecret, class: &str) -> Option<BTreeMap<StoreId, StoreState>> {
+    pub(crate) fn stores_for(
+        &self,
+        object: &ExternalSecret,
+        class: &str,
+    ) -> Option<BTreeMap<StoreId, StoreState>> {
         let states = plan::stores_of(object).into_iter().map(|id| {
             let state = self.store_state(&id, class)?;
             Some((id, state))
@@ -313,7 +421,9 @@ impl State {
     }
 
     fn store_state(&self, id: &StoreId, class: &str) -> Option<StoreState> {
-        let Some(entry) = self.stores.get(id) else { return Some(StoreState::Missing) };
+        let Some(entry) = self.stores.get(id) else {
+            return Some(StoreState::Missing);
+        };
         let store = match &entry.parsed {
             Ok(store) => store,
             Err(failure) => return Some(StoreState::NotReady(failure.public.clone())),
@@ -351,7 +461,11 @@ pub(crate) fn is_ours(store: &Store, class: &str) -> bool {
     store.controller.is_empty() || store.controller == class
 }
 
-fn remove_from<K: std::hash::Hash + Eq + Clone>(index: &mut HashMap<K, BTreeSet<ObjectKey>>, at: &K, key: &ObjectKey) {
+fn remove_from<K: std::hash::Hash + Eq + Clone>(
+    index: &mut HashMap<K, BTreeSet<ObjectKey>>,
+    at: &K,
+    key: &ObjectKey,
+) {
     if let Some(set) = index.get_mut(at) {
         set.remove(key);
         if set.is_empty() {
@@ -381,7 +495,9 @@ fn version_number(version: &str) -> u128 {
 }
 
 fn target_meta(meta: &ObjectMeta) -> TargetMeta {
-    let text = |map: &Option<BTreeMap<String, String>>, name: &str| map.as_ref().and_then(|m| m.get(name)).cloned();
+    let text = |map: &Option<BTreeMap<String, String>>, name: &str| {
+        map.as_ref().and_then(|m| m.get(name)).cloned()
+    };
     TargetMeta {
         uid: meta.uid.clone().unwrap_or_default(),
         resource_version: meta.resource_version.clone().unwrap_or_default(),
@@ -431,32 +547,68 @@ mod tests {
     }
 
     fn see_store(state: &mut State, generation: i64) -> Touched {
-        let meta: ObjectMeta = serde_json::from_value(json!({"name": "s", "namespace": "team", "uid": "u", "generation": generation})).unwrap();
+        let meta: ObjectMeta = serde_json::from_value(
+            json!({"name": "s", "namespace": "team", "uid": "u", "generation": generation}),
+        )
+        .unwrap();
         let spec = serde_json::from_value(json!({"provider": {"fake": {}}})).unwrap();
-        state.see_store(SeenStore { id: store_id(), meta: &meta, spec: Ok(&spec), status: None })
+        state.see_store(SeenStore {
+            id: store_id(),
+            meta: &meta,
+            spec: Ok(&spec),
+            status: None,
+        })
     }
 
     fn the_secret() -> Touched {
-        vec![(Key::ExternalSecret(ObjectKey { namespace: "team".into(), name: "db".into() }), Class::Changed)]
+        vec![(
+            Key::ExternalSecret(ObjectKey {
+                namespace: "team".into(),
+                name: "db".into(),
+            }),
+            Class::Changed,
+        )]
     }
 
     #[test]
     fn a_status_alone_touches_nothing() {
         let mut state = State::default();
-        assert_eq!(state.see_external_secret(external_secret("1", 1)), the_secret());
+        assert_eq!(
+            state.see_external_secret(external_secret("1", 1)),
+            the_secret()
+        );
         assert_eq!(state.see_external_secret(external_secret("2", 1)), []);
-        assert_eq!(state.see_external_secret(external_secret("3", 2)), the_secret());
+        assert_eq!(
+            state.see_external_secret(external_secret("3", 2)),
+            the_secret()
+        );
     }
 
     #[test]
     fn a_late_watch_event_does_not_undo_our_own_status() {
         let mut state = State::default();
         state.see_external_secret(external_secret("1", 1));
-        let key = ObjectKey { namespace: "team".into(), name: "db".into() };
-        let status = ExternalSecretStatus { refresh_time: Some("now".into()), ..ExternalSecretStatus::default() };
+        let key = ObjectKey {
+            namespace: "team".into(),
+            name: "db".into(),
+        };
+        let status = ExternalSecretStatus {
+            refresh_time: Some("now".into()),
+            ..ExternalSecretStatus::default()
+        };
         state.wrote_status(&key, Some("9".into()), status);
         state.see_external_secret(external_secret("8", 1));
-        assert_eq!(state.external_secret(&key).unwrap().status.as_ref().unwrap().refresh_time.as_deref(), Some("now"));
+        assert_eq!(
+            state
+                .external_secret(&key)
+                .unwrap()
+                .status
+                .as_ref()
+                .unwrap()
+                .refresh_time
+                .as_deref(),
+            Some("now")
+        );
     }
 
     #[test]
@@ -466,7 +618,10 @@ mod tests {
         state.knows_target(&secret("5"), "h".into());
         assert_eq!(state.see_target(&secret("5")), []);
         let key = ObjectKey::of(&secret("5"));
-        assert_eq!(state.target(&key).unwrap().actual_hash.as_deref(), Some("h"));
+        assert_eq!(
+            state.target(&key).unwrap().actual_hash.as_deref(),
+            Some("h")
+        );
         assert_eq!(state.see_target(&secret("6")), the_secret());
         assert_eq!(state.target(&key).unwrap().actual_hash, None);
         assert_eq!(state.lose_target(&key), the_secret());
@@ -478,14 +633,32 @@ mod tests {
         let mut state = State::default();
         let object = external_secret("1", 1);
         state.see_external_secret(object.clone());
-        assert!(matches!(state.stores_for(&object, "default").unwrap()[&store_id()], StoreState::Missing));
-        assert_eq!(see_store(&mut state, 1), [(Key::Store(store_id()), Class::Store)]);
+        assert!(matches!(
+            state.stores_for(&object, "default").unwrap()[&store_id()],
+            StoreState::Missing
+        ));
+        assert_eq!(
+            see_store(&mut state, 1),
+            [(Key::Store(store_id()), Class::Store)]
+        );
         assert!(state.stores_for(&object, "default").is_none());
-        assert_eq!(state.checked(&store_id(), "u", 1, Standing::NotReady("sealed".into())), the_secret());
-        assert_eq!(state.checked(&store_id(), "u", 1, Standing::NotReady("away".into())), []);
-        assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), the_secret());
+        assert_eq!(
+            state.checked(&store_id(), "u", 1, Standing::NotReady("sealed".into())),
+            the_secret()
+        );
+        assert_eq!(
+            state.checked(&store_id(), "u", 1, Standing::NotReady("away".into())),
+            []
+        );
+        assert_eq!(
+            state.checked(&store_id(), "u", 1, Standing::Ready),
+            the_secret()
+        );
         assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), []);
-        assert!(matches!(state.stores_for(&object, "default").unwrap()[&store_id()], StoreState::Ready(_)));
+        assert!(matches!(
+            state.stores_for(&object, "default").unwrap()[&store_id()],
+            StoreState::Ready(_)
+        ));
     }
 
     #[test]
@@ -497,7 +670,10 @@ mod tests {
         assert_eq!(see_store(&mut state, 1), []);
         see_store(&mut state, 2);
         assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), []);
-        assert_eq!(state.store(&store_id()).unwrap().standing, Standing::Unchecked);
+        assert_eq!(
+            state.store(&store_id()).unwrap().standing,
+            Standing::Unchecked
+        );
     }
 
     #[test]
@@ -505,7 +681,15 @@ mod tests {
         let mut state = State::default();
         state.see_external_secret(external_secret("1", 1));
         state.knows_target(&secret("5"), "h".into());
-        state.lose_external_secret(&ObjectKey { namespace: "team".into(), name: "db".into() });
-        assert!(state.secrets.is_empty() && state.by_store.is_empty() && state.by_target.is_empty() && state.known.is_empty());
+        state.lose_external_secret(&ObjectKey {
+            namespace: "team".into(),
+            name: "db".into(),
+        });
+        assert!(
+            state.secrets.is_empty()
+                && state.by_store.is_empty()
+                && state.by_target.is_empty()
+                && state.known.is_empty()
+        );
     }
 }

@@ -248,8 +248,7 @@ pub fn store_status(
     (status, events)
 }
 
-/// Whether a store's status says that it can be used.
-#[must_use]
+/// Whether a store's status says that it can be used; if not, why.
 pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> {
     let ready = status
         .and_then(|s| s.conditions.as_ref())

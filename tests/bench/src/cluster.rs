@@ -203,8 +203,14 @@ async fn bare_client(client: &Client, size: Size) -> anyhow::Result<Duration> {
     let took = start.elapsed();
     // Gone before the operator starts: it would serve them too.
     let (delete, all) = (DeleteParams::default(), ListParams::default());
-    namespace.api::<ExternalSecret>(client).delete_collection(&delete, &all).await?;
-    namespace.api::<Secret>(client).delete_collection(&delete, &all).await?;
+    namespace
+        .api::<ExternalSecret>(client)
+        .delete_collection(&delete, &all)
+        .await?;
+    namespace
+        .api::<Secret>(client)
+        .delete_collection(&delete, &all)
+        .await?;
     Ok(took)
 }
 

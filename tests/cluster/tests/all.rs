@@ -1,7 +1,12 @@
 //! Postern against a real control plane, with its real runtime and its real plugins. One binary, one control plane, one
 //! controller for the whole cluster; a namespace for each test.
 
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "all/contract.rs"]
 mod contract;
@@ -23,3 +28,5 @@ mod lifecycle;
 mod load;
 #[path = "all/sentinels.rs"]
 mod sentinels;
+#[path = "all/tls.rs"]
+mod tls;

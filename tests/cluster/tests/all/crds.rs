@@ -12,10 +12,27 @@ fn client_side_apply_takes_every_crd() {
     let stage = Stage::shared();
     for crd in postern_api::crds() {
         let text = serde_json::to_string(&crd).unwrap();
-        assert!(text.len() < ANNOTATION_LIMIT, "{} has {} bytes", crd["metadata"]["name"], text.len());
-        let mut child = stage.plane.kubectl().args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        assert!(
+            text.len() < ANNOTATION_LIMIT,
+            "{} has {} bytes",
+            crd["metadata"]["name"],
+            text.len()
+        );
+        let mut child = stage
+            .plane
+            .kubectl()
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

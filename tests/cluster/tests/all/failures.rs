@@ -17,7 +17,9 @@ async fn keeps_secret_when(fault: Fault, says: &str) {
     let vault = place.vault().await;
     vault.put("secret", "db", json!({"password": "kept"}));
     place.store("corp", vault_store(&vault)).await;
-    place.external_secret("app", reads("corp", &[("password", "db#password")])).await;
+    place
+        .external_secret("app", reads("corp", &[("password", "db#password")]))
+        .await;
     place.value("app", "password", "kept").await;
     place.synced("app").await;
     let before = place.api::<Secret>().get("app").await.unwrap();
@@ -26,7 +28,10 @@ async fn keeps_secret_when(fault: Fault, says: &str) {
     place.touch("app").await;
     place.failed("app", says).await;
     let after = place.api::<Secret>().get("app").await.unwrap();
-    assert_eq!(before.metadata.resource_version, after.metadata.resource_version);
+    assert_eq!(
+        before.metadata.resource_version,
+        after.metadata.resource_version
+    );
 
     vault.clear_faults();
     place.touch("app").await;
@@ -67,12 +72,23 @@ async fn a_slow_backend_holds_back_nobody_else() {
     place.store("slow", vault_store(&slow)).await;
     place.store("quick", fake_store(&[("db", "soon")])).await;
     for n in 0..30 {
-        place.external_secret(&format!("slow-{n}"), reads("slow", &[("password", "db#password")])).await;
+        place
+            .external_secret(
+                &format!("slow-{n}"),
+                reads("slow", &[("password", "db#password")]),
+            )
+            .await;
     }
     let started = std::time::Instant::now();
-    place.external_secret("quick", reads("quick", &[("password", "db")])).await;
+    place
+        .external_secret("quick", reads("quick", &[("password", "db")]))
+        .await;
     place.value("quick", "password", "soon").await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
     place.value("slow-29", "password", "late").await;
 }
 
@@ -84,8 +100,12 @@ async fn a_store_that_recovers_wakes_its_external_secrets() {
     vault.set_fault(Fault::Sealed);
     place.store("corp", vault_store(&vault)).await;
     place.store_is("corp", "False", "").await;
-    place.external_secret("app", reads("corp", &[("password", "db#password")])).await;
-    place.failed("app", "SecretStore \"corp\" is not ready").await;
+    place
+        .external_secret("app", reads("corp", &[("password", "db#password")]))
+        .await;
+    place
+        .failed("app", "SecretStore \"corp\" is not ready")
+        .await;
     vault.clear_faults();
     place.value("app", "password", "back").await;
     place.store_is("corp", "True", "store validated").await;
@@ -95,10 +115,19 @@ async fn a_store_that_recovers_wakes_its_external_secrets() {
 async fn broken_beside_good(place: &Place, spec: Value, says: &str) -> String {
     place.store("good", fake_store(&[("db", "fine")])).await;
     place.external_secret("broken", spec).await;
-    place.external_secret("good", reads("good", &[("password", "db")])).await;
+    place
+        .external_secret("good", reads("good", &[("password", "db")]))
+        .await;
     place.value("good", "password", "fine").await;
     let message = place.failed("broken", says).await;
-    assert!(place.api::<Secret>().get_opt("broken").await.unwrap().is_none());
+    assert!(
+        place
+            .api::<Secret>()
+            .get_opt("broken")
+            .await
+            .unwrap()
+            .is_none()
+    );
     message
 }
 
@@ -107,8 +136,16 @@ async fn an_unknown_provider_key_is_named_with_those_that_exist() {
     let place = Place::new("fail").await;
     place.store("odd", json!({"nosuch": {}})).await;
     place.store_is("odd", "False", "nosuch").await;
-    let message = broken_beside_good(&place, reads("odd", &[("a", "b")]), "SecretStore \"odd\" is not ready").await;
-    assert!(message.contains("nosuch") && message.contains("vault"), "{message}");
+    let message = broken_beside_good(
+        &place,
+        reads("odd", &[("a", "b")]),
+        "SecretStore \"odd\" is not ready",
+    )
+    .await;
+    assert!(
+        message.contains("nosuch") && message.contains("vault"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -116,7 +153,11 @@ async fn two_provider_keys_are_refused_by_the_api_server() {
     let place = Place::new("fail").await;
     let store = json!({"metadata": {"name": "two"}, "spec": {"provider": {"fake": {"data": []}, "vault": {}}}});
     let store: SecretStore = serde_json::from_value(store).unwrap();
-    let refused = place.api::<SecretStore>().create(&PostParams::default(), &store).await.unwrap_err();
+    let refused = place
+        .api::<SecretStore>()
+        .create(&PostParams::default(), &store)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("spec.provider"), "{refused}");
 }
 
@@ -136,8 +177,15 @@ async fn a_wrong_key_of_a_credential_is_named_with_those_that_exist() {
     let vault = CountingVault::start().unwrap();
     place.secret("approle", &[("other", "x")]).await;
     place.store("odd", vault_store(&vault)).await;
-    place.store_is("odd", "False", "has no key \"id\"; it has other").await;
-    broken_beside_good(&place, reads("odd", &[("a", "b#c")]), "has no key \"id\"; it has other").await;
+    place
+        .store_is("odd", "False", "has no key \"id\"; it has other")
+        .await;
+    broken_beside_good(
+        &place,
+        reads("odd", &[("a", "b#c")]),
+        "has no key \"id\"; it has other",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -185,7 +233,9 @@ async fn a_missing_object_deletes_nothing() {
     let vault = place.vault().await;
     vault.put("secret", "db", json!({"password": "kept"}));
     place.store("corp", vault_store(&vault)).await;
-    place.external_secret("app", reads("corp", &[("password", "db#password")])).await;
+    place
+        .external_secret("app", reads("corp", &[("password", "db#password")]))
+        .await;
     place.value("app", "password", "kept").await;
     vault.remove("secret", "db");
     place.touch("app").await;

@@ -10,7 +10,9 @@ async fn a_touch_after_a_change_at_the_backend_brings_the_new_value() {
     let vault = place.vault().await;
     vault.put("secret", "db", json!({"password": "one"}));
     place.store("corp", vault_store(&vault)).await;
-    place.external_secret("app", reads("corp", &[("password", "db#password")])).await;
+    place
+        .external_secret("app", reads("corp", &[("password", "db#password")]))
+        .await;
     place.value("app", "password", "one").await;
     for round in 0..5 {
         let value = format!("round-{round}");
@@ -39,8 +41,12 @@ async fn an_external_secret_that_is_older_than_its_store_is_woken_by_it() {
     let place = Place::new("fresh").await;
     let vault = place.vault().await;
     vault.put("secret", "db", json!({"password": "one"}));
-    place.external_secret("app", reads("corp", &[("password", "db#password")])).await;
-    place.failed("app", "SecretStore \"corp\" does not exist").await;
+    place
+        .external_secret("app", reads("corp", &[("password", "db#password")]))
+        .await;
+    place
+        .failed("app", "SecretStore \"corp\" does not exist")
+        .await;
     place.store("corp", vault_store(&vault)).await;
     place.value("app", "password", "one").await;
 }

@@ -57,8 +57,17 @@ impl Stage {
         static CONTROLLER: OnceLock<()> = OnceLock::new();
         let stage = SHARED.get_or_init(|| std::thread::spawn(Self::start).join().unwrap());
         CONTROLLER.get_or_init(|| {
-            let readiness = stage.control(Options { controller_class: "default".into(), ..options() });
-            std::thread::spawn(|| stage.runtime.block_on(async move { readiness.wait().await })).join().unwrap();
+            let readiness = stage.control(Options {
+                controller_class: "default".into(),
+                ..options()
+            });
+            std::thread::spawn(|| {
+                stage
+                    .runtime
+                    .block_on(async move { readiness.wait().await })
+            })
+            .join()
+            .unwrap();
         });
         stage
     }
@@ -66,16 +75,31 @@ impl Stage {
     fn start() -> Self {
         let log = Log::default();
         let writer = log.clone();
-        let filter = tracing_subscriber::EnvFilter::new("info,postern_controller=trace,postern_sync=trace,postern_runtime=debug");
-        let subscriber = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(move || writer.clone()).finish();
+        let filter = tracing_subscriber::EnvFilter::new(
+            "info,postern_controller=trace,postern_sync=trace,postern_runtime=debug",
+        );
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_env_filter(filter)
+            .with_writer(move || writer.clone())
+            .finish();
         tracing::subscriber::set_global_default(subscriber).unwrap();
         let plane = ControlPlane::shared();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let host = runtime.block_on(async {
             apply_crds(&plane.client().unwrap()).await;
             load_plugins().await
         });
-        Self { plane, host, log, runtime }
+        Self {
+            plane,
+            host,
+            log,
+            runtime,
+        }
     }
 
     /// Starts one more controller, which runs until the process ends.
@@ -106,13 +130,20 @@ impl Stage {
 
 /// Options of a controller that serves one test's place only.
 pub fn options_for(place: &Place) -> Options {
-    Options { namespace: Some(place.name().to_owned()), controller_class: place.name().to_owned(), ..options() }
+    Options {
+        namespace: Some(place.name().to_owned()),
+        controller_class: place.name().to_owned(),
+        ..options()
+    }
 }
 
 /// Options with the loopback interface open, where the test servers are, and stores that are checked often.
 pub fn options() -> Options {
     let mut options = Options::default();
-    options.doors.rules = AddressRules { loopback: true, ..AddressRules::default() };
+    options.doors.rules = AddressRules {
+        loopback: true,
+        ..AddressRules::default()
+    };
     options.doors.store_interval = Duration::from_secs(5);
     options.doors.call_deadline = Duration::from_secs(5);
     options
@@ -122,13 +153,22 @@ async fn load_plugins() -> Arc<dyn PluginHost> {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     std::fs::create_dir_all(&cache).unwrap();
-    let builder = Runtime::builder().cache_dir(cache).compile_with(postern_runtime::aot::CompileWith::InProcess);
+    let builder = Runtime::builder()
+        .cache_dir(cache)
+        .compile_with(postern_runtime::aot::CompileWith::InProcess);
     let runtime = builder.build().unwrap();
     for name in PLUGINS {
         let file = guests.join(format!("{name}.wasm"));
-        assert!(file.is_file(), "{} is missing: run `cargo xtask guests`", file.display());
+        assert!(
+            file.is_file(),
+            "{} is missing: run `cargo xtask guests`",
+            file.display()
+        );
         let bytes = std::fs::read(&file).unwrap();
-        runtime.load_bytes(&bytes, true).await.unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+        runtime
+            .load_bytes(&bytes, true)
+            .await
+            .unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
     }
     Arc::new(runtime)
 }
@@ -137,11 +177,20 @@ async fn apply_crds(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in postern_api::crds() {
         let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-        api.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
+        api.patch(
+            &name,
+            &PatchParams::apply("tests").force(),
+            &Patch::Apply(&crd),
+        )
+        .await
+        .unwrap();
         eventually(&format!("CRD {name} is established"), || async {
             let crd = api.get(&name).await.unwrap();
             let conditions = crd.status.and_then(|s| s.conditions).unwrap_or_default();
-            conditions.iter().any(|c| c.type_ == "Established" && c.status == "True").then_some(())
+            conditions
+                .iter()
+                .any(|c| c.type_ == "Established" && c.status == "True")
+                .then_some(())
         })
         .await;
     }
@@ -152,13 +201,20 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl 
     eventually_or(&|| what.to_owned(), ask).await
 }
 
-async fn eventually_or<T, F: Future<Output = Option<T>>>(what: &dyn Fn() -> String, mut ask: impl FnMut() -> F) -> T {
+async fn eventually_or<T, F: Future<Output = Option<T>>>(
+    what: &dyn Fn() -> String,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "after {PATIENCE:?} it is not so that {}", what());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "after {PATIENCE:?} it is not so that {}",
+            what()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -176,7 +232,11 @@ impl Place {
         let stage = tokio::task::spawn_blocking(Stage::shared).await.unwrap();
         let client = stage.plane.client().unwrap();
         let namespace = Namespace::create(&client, prefix).await.unwrap();
-        Self { stage, client, namespace }
+        Self {
+            stage,
+            client,
+            namespace,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -194,8 +254,13 @@ impl Place {
     /// Creates a Secret with these texts.
     pub async fn secret(&self, name: &str, data: &[(&str, &str)]) {
         let data: BTreeMap<&str, &str> = data.iter().copied().collect();
-        let secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data})).unwrap();
-        self.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+        let secret =
+            serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data}))
+                .unwrap();
+        self.api::<Secret>()
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
     }
 
     /// Creates a store with this `spec.provider`.
@@ -208,7 +273,10 @@ impl Place {
         let store = json!({"apiVersion": "external-secrets.io/v1", "kind": "SecretStore", "metadata": {"name": name},
             "spec": {"provider": provider, "controller": class}});
         let store: SecretStore = serde_json::from_value(store).unwrap();
-        self.api::<SecretStore>().create(&PostParams::default(), &store).await.unwrap();
+        self.api::<SecretStore>()
+            .create(&PostParams::default(), &store)
+            .await
+            .unwrap();
     }
 
     /// Creates a ClusterSecretStore with a name of this test's own.
@@ -216,7 +284,10 @@ impl Place {
         let store = json!({"apiVersion": "external-secrets.io/v1", "kind": "ClusterSecretStore", "metadata": {"name": self.name()},
             "spec": {"provider": provider}});
         let store: ClusterSecretStore = serde_json::from_value(store).unwrap();
-        Api::<ClusterSecretStore>::all(self.client.clone()).create(&PostParams::default(), &store).await.unwrap();
+        Api::<ClusterSecretStore>::all(self.client.clone())
+            .create(&PostParams::default(), &store)
+            .await
+            .unwrap();
         self.name().to_owned()
     }
 
@@ -224,21 +295,29 @@ impl Place {
     pub async fn external_secret(&self, name: &str, spec: Value) {
         let object = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "metadata": {"name": name}, "spec": spec});
         let object: ExternalSecret = serde_json::from_value(object).unwrap();
-        self.api::<ExternalSecret>().create(&PostParams::default(), &object).await.unwrap();
+        self.api::<ExternalSecret>()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
     }
 
     /// Any change of an ExternalSecret, as `kubectl annotate` makes it.
     pub async fn touch(&self, name: &str) {
         let stamp = jiff::Timestamp::now().to_string();
         let patch = json!({"metadata": {"annotations": {"external-secrets.io/force-sync": stamp}}});
-        self.api::<ExternalSecret>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        self.api::<ExternalSecret>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 
     /// Waits until an ExternalSecret is ready.
     pub async fn synced(&self, name: &str) -> ExternalSecret {
         eventually(&format!("{name} is synced"), || async {
             let object = self.api::<ExternalSecret>().get(name).await.unwrap();
-            condition(&object).filter(|c| c.status == "True").map(|_| object.clone())
+            condition(&object)
+                .filter(|c| c.status == "True")
+                .map(|_| object.clone())
         })
         .await
     }
@@ -253,17 +332,34 @@ impl Place {
             last.lock().unwrap().clone_from(&message);
             (condition.status == "False" && message.contains(text)).then_some(message)
         };
-        let shown = || format!("{name} failed with \"{text}\"; its message is \"{}\"", last.lock().unwrap());
+        let shown = || {
+            format!(
+                "{name} failed with \"{text}\"; its message is \"{}\"",
+                last.lock().unwrap()
+            )
+        };
         eventually_or(&shown, ask).await
     }
 
     /// Waits until a SecretStore's condition has this status and this text in its message.
     pub async fn store_is(&self, name: &str, status: &str, text: &str) -> Condition {
-        eventually(&format!("store {name} is {status} with \"{text}\""), || async {
-            let store = self.api::<SecretStore>().get(name).await.unwrap();
-            let condition = store.status?.conditions?.into_iter().find(|c| c.type_ == "Ready")?;
-            (condition.status == status && condition.message.as_deref().is_some_and(|m| m.contains(text))).then_some(condition)
-        })
+        eventually(
+            &format!("store {name} is {status} with \"{text}\""),
+            || async {
+                let store = self.api::<SecretStore>().get(name).await.unwrap();
+                let condition = store
+                    .status?
+                    .conditions?
+                    .into_iter()
+                    .find(|c| c.type_ == "Ready")?;
+                (condition.status == status
+                    && condition
+                        .message
+                        .as_deref()
+                        .is_some_and(|m| m.contains(text)))
+                .then_some(condition)
+            },
+        )
         .await
     }
 
@@ -305,7 +401,10 @@ pub fn vault_store(vault: &CountingVault) -> Value {
 
 /// A store that holds its values itself.
 pub fn fake_store(values: &[(&str, &str)]) -> Value {
-    let data: Vec<Value> = values.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    let data: Vec<Value> = values
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": value}))
+        .collect();
     json!({"fake": {"data": data}})
 }
 
@@ -314,7 +413,9 @@ pub fn reads(store: &str, entries: &[(&str, &str)]) -> Value {
     let data: Vec<Value> = entries
         .iter()
         .map(|(secret_key, from)| match from.split_once('#') {
-            Some((key, property)) => json!({"secretKey": secret_key, "remoteRef": {"key": key, "property": property}}),
+            Some((key, property)) => {
+                json!({"secretKey": secret_key, "remoteRef": {"key": key, "property": property}})
+            }
             None => json!({"secretKey": secret_key, "remoteRef": {"key": from}}),
         })
         .collect();
@@ -322,9 +423,19 @@ pub fn reads(store: &str, entries: &[(&str, &str)]) -> Value {
 }
 
 pub fn condition(object: &ExternalSecret) -> Option<&Condition> {
-    object.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == "Ready")
+    object
+        .status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|c| c.type_ == "Ready")
 }
 
 pub fn text(secret: &Secret, key: &str) -> Option<String> {
-    secret.data.as_ref()?.get(key).map(|value| String::from_utf8_lossy(&value.0).into_owned())
+    secret
+        .data
+        .as_ref()?
+        .get(key)
+        .map(|value| String::from_utf8_lossy(&value.0).into_owned())
 }

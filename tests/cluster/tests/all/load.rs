@@ -19,10 +19,16 @@ async fn a_thousand_external_secrets_over_a_hundred_keys_are_a_hundred_reads_and
     let place = Place::new("load").await;
     let vault = place.vault().await;
     for key in 0..KEYS {
-        vault.put("secret", &format!("k{key}"), json!({"password": format!("v{key}")}));
+        vault.put(
+            "secret",
+            &format!("k{key}"),
+            json!({"password": format!("v{key}")}),
+        );
     }
     // A class of its own: the controller of the other tests leaves it alone, ours starts when all of them exist.
-    place.store_of_class("corp", vault_store(&vault), place.name()).await;
+    place
+        .store_of_class("corp", vault_store(&vault), place.name())
+        .await;
     create_all(&place).await;
     assert_eq!(vault.requests().len(), 0, "somebody else's store was asked");
 
@@ -31,12 +37,25 @@ async fn a_thousand_external_secrets_over_a_hundred_keys_are_a_hundred_reads_and
     options.doors.store_interval = std::time::Duration::from_secs(300);
     place.stage.control(options);
     eventually("all are synced", || async {
-        let all = place.api::<ExternalSecret>().list(&Default::default()).await.unwrap().items;
-        let ready = all.iter().filter(|o| condition(o).is_some_and(|c| c.status == "True")).count();
+        let all = place
+            .api::<ExternalSecret>()
+            .list(&Default::default())
+            .await
+            .unwrap()
+            .items;
+        let ready = all
+            .iter()
+            .filter(|o| condition(o).is_some_and(|c| c.status == "True"))
+            .count();
         (ready == OBJECTS).then_some(())
     })
     .await;
-    eprintln!("{OBJECTS} synced in {:?}, {} reads, {} logins", started.elapsed(), vault.reads(), vault.logins());
+    eprintln!(
+        "{OBJECTS} synced in {:?}, {} reads, {} logins",
+        started.elapsed(),
+        vault.reads(),
+        vault.logins()
+    );
     place.value("e999", "password", "v99").await;
     assert_eq!(vault.reads(), KEYS as u64);
     assert_eq!(vault.logins(), 1);

@@ -16,21 +16,32 @@ async fn no_value_reaches_a_log_an_event_or_a_status() {
     let vault = CountingVault::start().unwrap();
     vault.policy("all", &["*"]);
     vault.approle("app", &credential, &["all"]);
-    vault.put("secret", "db", json!({"password": value, "odd": {"nested": value}}));
+    vault.put(
+        "secret",
+        "db",
+        json!({"password": value, "odd": {"nested": value}}),
+    );
     place.secret("approle", &[("id", &credential)]).await;
     place.store("corp", vault_store(&vault)).await;
 
-    place.external_secret("good", reads("corp", &[("password", "db#password")])).await;
+    place
+        .external_secret("good", reads("corp", &[("password", "db#password")]))
+        .await;
     place.value("good", "password", &value).await;
     // Ways in which a value likes to get into an error: a template that says it, one that cannot read it, a decoding that
     // fails on it, a label that it becomes.
-    for (name, template) in [("says", "{{ fail .password }}"), ("reads", "{{ .password | fromJson }}"), ("indexes", "{{ index .password 999 }}")] {
+    for (name, template) in [
+        ("says", "{{ fail .password }}"),
+        ("reads", "{{ .password | fromJson }}"),
+        ("indexes", "{{ index .password 999 }}"),
+    ] {
         let mut spec = reads("corp", &[("password", "db#password")]);
         spec["target"] = json!({"template": {"data": {"x": template}}});
         place.external_secret(name, spec).await;
     }
     let mut spec = reads("corp", &[("password", "db#password")]);
-    spec["target"] = json!({"template": {"metadata": {"labels": {"x": "{{ .password }} is no label"}}}});
+    spec["target"] =
+        json!({"template": {"metadata": {"labels": {"x": "{{ .password }} is no label"}}}});
     place.external_secret("labels", spec).await;
     let mut spec = reads("corp", &[("password", "db#password")]);
     spec["data"][0]["remoteRef"]["decodingStrategy"] = "Base64".into();
@@ -49,13 +60,32 @@ async fn nothing_leaked(place: &Place) {
     let all = ListParams::default();
     let json = |kind: &str, value: serde_json::Result<String>| (kind.to_owned(), value.unwrap());
     let seen = [
-        json("ExternalSecrets", serde_json::to_string(&place.api::<ExternalSecret>().list(&all).await.unwrap().items)),
-        json("SecretStores", serde_json::to_string(&place.api::<SecretStore>().list(&all).await.unwrap().items)),
-        json("Events", serde_json::to_string(&place.api::<Event>().list(&all).await.unwrap().items)),
+        json(
+            "ExternalSecrets",
+            serde_json::to_string(
+                &place
+                    .api::<ExternalSecret>()
+                    .list(&all)
+                    .await
+                    .unwrap()
+                    .items,
+            ),
+        ),
+        json(
+            "SecretStores",
+            serde_json::to_string(&place.api::<SecretStore>().list(&all).await.unwrap().items),
+        ),
+        json(
+            "Events",
+            serde_json::to_string(&place.api::<Event>().list(&all).await.unwrap().items),
+        ),
         ("the log".to_owned(), place.stage.log()),
     ];
     for (place, text) in &seen {
-        assert!(text.len() > 100, "{place} holds nothing that could be searched");
+        assert!(
+            text.len() > 100,
+            "{place} holds nothing that could be searched"
+        );
         sentinel::assert_absent(text, place);
     }
 }

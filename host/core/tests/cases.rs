@@ -3,6 +3,13 @@
 //! A case holds an ExternalSecret, the stores that it names, what is known of its target, the answers to its reads and
 //! the rendered texts. `BLESS=1 cargo test -p postern-core --test cases` rewrites what is expected; review the diff.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,6 +1,13 @@
 //! The vault provider as a component, through the network door, against an OpenBao server: the recording of one, or with
 //! `POSTERN_TEST_BAO` a live one. The replay refuses whatever was not recorded, and each test asks that nothing was.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

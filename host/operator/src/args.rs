@@ -208,8 +208,14 @@ impl From<Form> for Layout {
 pub enum Format {
     /// A table.
     Text,
+    /// A table that also says when each object is due again.
+    Wide,
     /// One JSON document a pass.
     Json,
+    /// The same as a YAML document.
+    Yaml,
+    /// `kind/namespace/name`, a line each.
+    Name,
 }
 
 /// Arguments of `run`.

@@ -79,15 +79,19 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
 
 fn tell(report: &Report, format: Format, all: bool) {
     let data = match format {
-        Format::Text => report.table(all),
+        Format::Text => report.table(all, false),
+        Format::Wide => report.table(all, true),
         Format::Json => format!("{}\n", report.json()),
+        // JSON is YAML; the mark separates the documents of a watch.
+        Format::Yaml => format!("---\n{}\n", report.json()),
+        Format::Name => report.names(),
     };
     // A reader that went away is noticed by the next signal; the files are written all the same.
     let _ = print(&data);
     for complaint in report.complaints() {
         say(&format!("error: {complaint}"));
     }
-    if format == Format::Text && all && !report.ignored.is_empty() {
+    if matches!(format, Format::Text | Format::Wide) && all && !report.ignored.is_empty() {
         let mut kinds: Vec<&str> = report.ignored.iter().map(|i| i.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();

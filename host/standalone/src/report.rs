@@ -161,12 +161,14 @@ impl Report {
         }
     }
 
-    /// The table for people; `all` shows also what is as it was.
+    /// The table for people; `all` shows also what is as it was, `wide` adds when each is due again.
     #[must_use]
-    pub fn table(&self, all: bool) -> String {
+    pub fn table(&self, all: bool, wide: bool) -> String {
         let quiet =
             |o: &Outcome| matches!(o, Outcome::Unchanged | Outcome::Ready | Outcome::Ignored);
-        let mut lines = vec![["KIND", "NAME", "TARGET", "KEYS", "RESULT"].map(str::to_owned)];
+        let columns = if wide { 6 } else { 5 };
+        let mut lines =
+            vec![["KIND", "NAME", "TARGET", "KEYS", "RESULT", "NEXT"].map(str::to_owned)];
         lines.extend(
             self.rows
                 .iter()
@@ -176,7 +178,7 @@ impl Report {
         if lines.len() == 1 {
             return String::new();
         }
-        let mut widths = [0; 5];
+        let mut widths = [0; 6];
         for line in &lines {
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = (*width).max(cell.chars().count());
@@ -187,12 +189,22 @@ impl Report {
             let padded: Vec<String> = line
                 .iter()
                 .zip(widths)
+                .take(columns)
                 .map(|(cell, width)| format!("{cell:width$}"))
                 .collect();
             text.push_str(padded.join("  ").trim_end());
             text.push('\n');
         }
         text
+    }
+
+    /// `kind/namespace/name` of every object, a line each, for scripts.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.rows
+            .iter()
+            .map(|row| format!("{}/{}\n", row.kind.to_ascii_lowercase(), row.full_name()))
+            .collect()
     }
 
     /// What went wrong, a line each, for standard error.
@@ -245,7 +257,7 @@ impl Row {
     }
 }
 
-fn cells(row: &Row) -> [String; 5] {
+fn cells(row: &Row) -> [String; 6] {
     let keys: Vec<String> = row
         .keys
         .iter()
@@ -273,6 +285,7 @@ fn cells(row: &Row) -> [String; 5] {
         or_dash(row.target.clone().unwrap_or_default()),
         or_dash(keys.join(" ")),
         result,
+        or_dash(row.next.map(|time| time.to_string()).unwrap_or_default()),
     ]
 }
 
@@ -445,7 +458,7 @@ mod tests {
             rows: vec![row(Outcome::Updated), row(failed())],
             ..Report::default()
         };
-        let table = report.table(true);
+        let table = report.table(true, false);
         assert!(
             table.starts_with("KIND            NAME         TARGET  KEYS   RESULT\n"),
             "{table}"
@@ -455,6 +468,11 @@ mod tests {
             "{table}"
         );
         assert!(table.ends_with("failed (PST-1103)\n"), "{table}");
+        assert!(report.table(true, true).contains("  NEXT\n"));
+        assert_eq!(
+            report.names(),
+            "externalsecret/default/app\nexternalsecret/default/app\n"
+        );
         assert_eq!(
             report.complaints(),
             [

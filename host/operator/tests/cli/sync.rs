@@ -138,6 +138,29 @@ fn the_json_form_fits_its_schema() {
 }
 
 #[test]
+fn names_and_yaml_are_for_scripts_and_carry_no_value() {
+    let place = Place::with(&[("good.yaml", &fake(SENTINEL, "k"))]);
+    let names = place.sync(&["-o", "name"]);
+    assert!(
+        names.out.lines().any(|l| l == "externalsecret/default/app"),
+        "{names:?}"
+    );
+    let yaml = place.sync(&["-o", "yaml"]);
+    assert!(yaml.out.starts_with("---\n"), "{yaml:?}");
+    let wide = place.sync(&["-o", "wide"]);
+    assert!(
+        wide.out.lines().next().unwrap().ends_with("NEXT"),
+        "{wide:?}"
+    );
+    for ran in [names, yaml, wide] {
+        assert!(
+            !ran.out.contains(SENTINEL) && !ran.err.contains(SENTINEL),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn once_ends_in_time_and_names_every_key_it_lacks() {
     // A backend that takes connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,7 +8,7 @@ mod steps;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
@@ -68,11 +68,7 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
             ],
         )?,
         "lint" => lint(&mut steps)?,
-        "bench" => {
-            let mut command = vec!["run", "--release", "-p", "postern-bench", "--"];
-            command.extend(rest.iter().map(String::as_str));
-            steps.cargo("run the benches", &command)?;
-        }
+        "bench" => bench(&mut steps, rest)?,
         "help" | "--help" | "-h" => {
             eprint!("{HELP}");
             return Ok(ExitCode::SUCCESS);
@@ -172,6 +168,33 @@ pub fn bundle(steps: &mut Steps) -> anyhow::Result<()> {
         "postern",
         &["bundle", "--from", &from, "--to", &to],
     )
+}
+
+/// Release builds of the bench and of what it measures, with their own bundle beside them.
+fn bench(steps: &mut Steps, rest: &[String]) -> anyhow::Result<()> {
+    guests(steps)?;
+    tools(steps)?;
+    bundle(steps)?;
+    let build = [
+        "build",
+        "--release",
+        "-p",
+        "postern-operator",
+        "-p",
+        "postern-bench",
+    ];
+    steps.cargo("build the bench and postern for release", &build)?;
+    let release = steps.target().join("release");
+    let mut compile = Command::new(release.join("postern"));
+    compile
+        .arg("bundle")
+        .arg("--from")
+        .arg(steps.target().join("bundle"));
+    compile.arg("--to").arg(release.join("plugins"));
+    steps.run("compile the bundled components for release", compile)?;
+    let mut run = Command::new(release.join("postern-bench"));
+    run.args(rest).current_dir(steps.root());
+    steps.run("run the benches", run)
 }
 
 fn lint(steps: &mut Steps) -> anyhow::Result<()> {

@@ -338,12 +338,14 @@ pub trait PluginHost: Send + Sync {
     /// The revision that serves a template engine's name.
     fn engine(&self, name: &str) -> Result<Arc<Revision>, Failure>;
 
-    /// Problems of a config, or what it needs. Pure on the plugin's side: no network, no files.
+    /// Problems of a config, or what it needs. Pure on the plugin's side: no network, no files. The options are those of
+    /// a [`Call`].
     fn examine<'a>(
         &'a self,
         plugin: &'a Digest,
         config: &'a str,
         credentials: &'a [Credential],
+        options: &'a Options,
     ) -> Answering<'a, Result<Needs, Vec<Problem>>>;
 
     /// Can this store be used?

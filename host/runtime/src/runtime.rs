@@ -385,8 +385,9 @@ impl PluginHost for Runtime {
         plugin: &'a Digest,
         config: &'a str,
         credentials: &'a [Credential],
+        options: &'a Options,
     ) -> Answering<'a, Result<Needs, Vec<Problem>>> {
-        Box::pin(self.examine_now(plugin, config, credentials))
+        Box::pin(self.examine_now(plugin, config, credentials, options))
     }
 
     fn probe<'a>(&'a self, call: &'a Call) -> Answering<'a, ()> {
@@ -434,6 +435,7 @@ impl Runtime {
         digest: &Digest,
         config: &str,
         credentials: &[Credential],
+        options: &Options,
     ) -> Result<Result<Needs, Vec<Problem>>, Failure> {
         let plugin = self.inner.plugin(digest)?;
         let provider = provider(&plugin, Stage::Check)?;
@@ -455,7 +457,7 @@ impl Runtime {
             let instance = provider.pre.instantiate_async(&mut *store).await?;
             instance
                 .postern_plugin_check()
-                .call_examine(&mut *store, &config, &given)
+                .call_examine(&mut *store, &config, &given, options)
                 .await
         });
         let answer = answer.await;

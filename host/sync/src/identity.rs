@@ -9,7 +9,7 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use postern_core::egress::EgressPolicy;
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plugin::{Call, Credential, IdentityId, Revision};
+use postern_core::plugin::{Call, Credential, IdentityId, Options, Revision};
 use postern_core::secret::SecretValue;
 use postern_core::store::Store;
 use sha2::Sha256;
@@ -115,7 +115,7 @@ impl Identity {
             egress: self.grants().egress.clone(),
             directories: self.directories.clone(),
             deadline,
-            options: vec![("provider-key".to_owned(), self.store.provider_key.clone())],
+            options: provider_key(&self.store),
         }
     }
 
@@ -196,4 +196,9 @@ impl Namer {
         }
         Ok(IdentityId(hex::encode(mac.finalize().into_bytes())))
     }
+}
+
+/// Tells a guest under which of its keys the store names it.
+pub(crate) fn provider_key(store: &Store) -> Options {
+    vec![("provider-key".to_owned(), store.provider_key.clone())]
 }

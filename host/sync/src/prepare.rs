@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::credentials::{self, Credentials, Needed, ObjectName, Resolved, Version};
 use crate::doors::Pending;
 use crate::fetcher::{Bounds, Fetcher};
-use crate::identity::{Grants, Identity, Namer, Parts};
+use crate::identity::{Grants, Identity, Namer, Parts, provider_key};
 use crate::policy;
 use crate::read::Access;
 use crate::session::{self, Keeper};
@@ -340,7 +340,7 @@ impl Preparer {
         store.check_schema(schema)?;
         let needs = self
             .host
-            .examine(&plugin.digest, &store.config, &[])
+            .examine(&plugin.digest, &store.config, &[], &provider_key(store))
             .await?
             .map_err(|p| problems(store, &p))?;
         let needed = needs
@@ -563,7 +563,12 @@ impl Preparer {
         let shown = for_guests(all, &examined.needs);
         let answer = self
             .host
-            .examine(&room.plugin.digest, &room.store.config, &shown)
+            .examine(
+                &room.plugin.digest,
+                &room.store.config,
+                &shown,
+                &provider_key(&room.store),
+            )
             .await?;
         answer.map_err(|p| problems(&room.store, &p))
     }

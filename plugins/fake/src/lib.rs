@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use postern_sdk::{
-    Answer, Context, Credential, Descriptor, Failure, Find, Found, Host, Needs, Outcome, Page,
-    Part, Pick, Problem, Provider, Query, Request, each, export_provider, parse_config,
+    Answer, Context, Credential, Descriptor, Failure, Find, Found, Host, Needs, Options, Outcome,
+    Page, Part, Pick, Problem, Provider, Query, Request, each, export_provider, parse_config,
     problems_as_failure, value,
 };
 use serde::Deserialize;
@@ -62,7 +62,11 @@ impl Provider for Fake {
         }
     }
 
-    fn examine(config: &str, _credentials: &[Credential]) -> Result<Needs, Vec<Problem>> {
+    fn examine(
+        config: &str,
+        _credentials: &[Credential],
+        _options: &Options,
+    ) -> Result<Needs, Vec<Problem>> {
         let config: Config = parse_config(config)?;
         let empty = |(i, d): (usize, &Datum)| {
             let no_key = d
@@ -292,6 +296,7 @@ mod tests {
         let problems = Fake::examine(
             r#"{"data":[{"key":"a","value":"x"},{"key":"","value":""}]}"#,
             &[],
+            &Vec::new(),
         )
         .unwrap_err();
         let pointers: Vec<_> = problems.iter().map(|p| p.pointer.as_str()).collect();

@@ -5,8 +5,9 @@
 mod document;
 
 use postern_sdk::{
-    Answer, Ask, Context, Credential, Descriptor, Failure, Host, Needs, Outcome, Part, Pick,
-    Problem, Provider, Request, each, export_provider, parse_config, problems_as_failure, value,
+    Answer, Ask, Context, Credential, Descriptor, Failure, Host, Needs, Options, Outcome, Part,
+    Pick, Problem, Provider, Request, each, export_provider, parse_config, problems_as_failure,
+    value,
 };
 use serde::Deserialize;
 
@@ -40,7 +41,11 @@ impl Provider for File {
         }
     }
 
-    fn examine(config: &str, _credentials: &[Credential]) -> Result<Needs, Vec<Problem>> {
+    fn examine(
+        config: &str,
+        _credentials: &[Credential],
+        _options: &Options,
+    ) -> Result<Needs, Vec<Problem>> {
         parse(config).map(|config| Needs {
             options: vec![("directory".to_owned(), config.directory)],
             ..Needs::default()

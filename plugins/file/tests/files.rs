@@ -194,9 +194,10 @@ fn refuses_keys_and_folders_that_step_out() {
             "{key:?}"
         );
     }
-    let problems = File::examine(r#"{"directory":"granted","path":"../x"}"#, &[]).unwrap_err();
+    let problems =
+        File::examine(r#"{"directory":"granted","path":"../x"}"#, &[], &Vec::new()).unwrap_err();
     assert_eq!(problems[0].pointer, "/path");
-    let problems = File::examine("{}", &[]).unwrap_err();
+    let problems = File::examine("{}", &[], &Vec::new()).unwrap_err();
     assert_eq!(problems[0].pointer, "/directory");
 }
 

@@ -148,6 +148,12 @@ fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
         .clone()
         .filter(|n| !n.is_empty())
         .or_else(|| raw.namespace.clone());
+    if open_bao && raw_auth.methods_of_open_bao() != 1 {
+        problems.push(Problem::new(
+            "/auth",
+            "needs exactly one of appRole, tokenSecretRef and userPass",
+        ));
+    }
     let auth = auth(raw_auth, &mut problems);
     let tls = match (
         raw.tls.cert_secret_ref.is_some(),

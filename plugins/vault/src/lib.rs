@@ -10,10 +10,10 @@ mod raw;
 pub mod read;
 pub mod wire;
 
-use config::Config;
+use config::{Config, KEY_OPTION};
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Outcome, Page,
-    Problem, Provider, Query, Request, Session, export_provider,
+    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome,
+    Page, Problem, Provider, Query, Request, Session, export_provider, option,
 };
 
 /// The provider.
@@ -41,8 +41,12 @@ impl Provider for Vault {
         }
     }
 
-    fn examine(config: &str, _credentials: &[Credential]) -> Result<Needs, Vec<Problem>> {
-        Config::parse(config, None).map(|c| examine::needs(&c))
+    fn examine(
+        config: &str,
+        _credentials: &[Credential],
+        options: &Options,
+    ) -> Result<Needs, Vec<Problem>> {
+        Config::parse(config, option(options, KEY_OPTION)).map(|c| examine::needs(&c))
     }
 
     /// With a session (or none needed) one look-up; otherwise a login that is closed again.

@@ -65,6 +65,18 @@ pub struct RawAuth {
     pub gcp: Option<Present>,
 }
 
+impl RawAuth {
+    /// How many of the methods that the key `openBao` has are given.
+    pub fn methods_of_open_bao(&self) -> usize {
+        let given = [
+            self.app_role.is_some(),
+            self.token_secret_ref.is_some(),
+            self.user_pass.is_some(),
+        ];
+        given.iter().filter(|is| **is).count()
+    }
+}
+
 fn stands() -> bool {
     true
 }

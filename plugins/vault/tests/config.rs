@@ -11,7 +11,7 @@ use postern_plugin_vault::wire::{data_path, metadata_path};
 use postern_sdk::{Endpoint, Material, Provider, Reference};
 
 fn problems(config: &str) -> Vec<String> {
-    Vault::examine(config, &[])
+    Vault::examine(config, &[], &Vec::new())
         .unwrap_err()
         .into_iter()
         .map(|p| p.pointer)
@@ -19,9 +19,13 @@ fn problems(config: &str) -> Vec<String> {
 }
 
 fn references(auth: &str) -> Vec<Reference> {
-    Vault::examine(&format!(r#"{{"server":"https://v","auth":{auth}}}"#), &[])
-        .unwrap()
-        .references
+    Vault::examine(
+        &format!(r#"{{"server":"https://v","auth":{auth}}}"#),
+        &[],
+        &Vec::new(),
+    )
+    .unwrap()
+    .references
 }
 
 #[test]
@@ -67,7 +71,12 @@ fn asks_for_service_account_tokens_as_the_method_wants_them() {
 
 #[test]
 fn gives_the_origin_with_its_tls_material() {
-    let endpoint = |config: &str| Vault::examine(config, &[]).unwrap().endpoints.remove(0);
+    let endpoint = |config: &str| {
+        Vault::examine(config, &[], &Vec::new())
+            .unwrap()
+            .endpoints
+            .remove(0)
+    };
     let plain = endpoint(
         r#"{"server":"HTTPS://Vault.Corp:8200/behind/","caProvider":{"type":"Secret","name":"c"}}"#,
     );
@@ -157,7 +166,14 @@ fn builds_paths_as_existing_manifests_expect() {
         "kv/a%20b%3F%23%25%C3%A9"
     );
     assert_eq!(
-        data_path(&config("", Some("openBao")), "a").unwrap(),
+        data_path(
+            &config(
+                r#","auth":{"tokenSecretRef":{"name":"t"}}"#,
+                Some("openBao")
+            ),
+            "a"
+        )
+        .unwrap(),
         "kv/data/a"
     );
     let metadata = |rest: &str, key: &str| metadata_path(&config(rest, None), key);
@@ -189,4 +205,13 @@ fn forwards_only_when_both_consistency_settings_are_on() {
             "forward-active-node".to_owned()
         )]
     );
+}
+
+#[test]
+fn examine_holds_a_store_of_open_bao_to_its_own_rules() {
+    let two = r#"{"server":"https://v","auth":{"tokenSecretRef":{"name":"t"},"appRole":{"roleId":"r","secretRef":{"name":"s"}}}}"#;
+    let key = |key: &str| vec![("provider-key".to_owned(), key.to_owned())];
+    assert!(Vault::examine(two, &[], &key("vault")).is_ok());
+    let problems = Vault::examine(two, &[], &key("openBao")).unwrap_err();
+    assert_eq!(problems[0].pointer, "/auth");
 }

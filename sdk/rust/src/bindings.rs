@@ -178,6 +178,7 @@ macro_rules! glue {
             fn examine(
                 config: String,
                 credentials: Vec<imported::types::Credential>,
+                options: Vec<(String, String)>,
             ) -> Result<exported::check::Needs, Vec<exported::check::Problem>> {
                 let credentials: Vec<_> = credentials.into_iter().map(credential).collect();
                 let problem = |p: t::Problem| exported::check::Problem {
@@ -185,7 +186,7 @@ macro_rules! glue {
                     message: p.message,
                     options: p.options,
                 };
-                P::examine(&config, &credentials)
+                P::examine(&config, &credentials, &options)
                     .map(needs)
                     .map_err(|problems| problems.into_iter().map(problem).collect())
             }

@@ -19,5 +19,5 @@ pub use host::{Entropy, Files, Host, Http, HttpRequest, HttpResponse, Log};
 pub use provider::{Find, Login, Provider, each, parse_config, problems_as_failure};
 pub use types::{
     Answer, Ask, Context, Credential, Descriptor, Endpoint, Found, Material, Needs, Options,
-    Outcome, Page, Part, Pick, Problem, Query, Reference, Request, Session,
+    Outcome, Page, Part, Pick, Problem, Query, Reference, Request, Session, option,
 };

@@ -4,8 +4,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Context, Credential, Descriptor, Failure, Host, Needs, Outcome, Page, Part, Pick, Problem,
-    Query, Request, Session,
+    Context, Credential, Descriptor, Failure, Host, Needs, Options, Outcome, Page, Part, Pick,
+    Problem, Query, Request, Session,
 };
 
 /// Reads values of one backend.
@@ -13,11 +13,15 @@ pub trait Provider {
     /// Pure and quick.
     fn describe() -> Descriptor;
 
-    /// What the schema cannot say of this config. Pure.
+    /// What the schema cannot say of this config. Pure. The options are those of a [`Context`]: `provider-key`.
     ///
     /// # Errors
     /// The problems of the config.
-    fn examine(config: &str, credentials: &[Credential]) -> Result<Needs, Vec<Problem>>;
+    fn examine(
+        config: &str,
+        credentials: &[Credential],
+        options: &Options,
+    ) -> Result<Needs, Vec<Problem>>;
 
     /// Can this store be used? Cheap.
     ///

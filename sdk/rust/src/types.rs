@@ -59,11 +59,15 @@ impl Context {
     /// The value of an option.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        option(&self.options, name)
     }
+}
+
+/// The value of an option.
+#[must_use]
+pub fn option<'a>(options: &'a Options, name: &str) -> Option<&'a str> {
+    let found = options.iter().find(|(n, _)| n == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 impl fmt::Debug for Context {

@@ -101,7 +101,7 @@ async fn examine_says_needs_or_problems_and_has_no_network() {
     let config = json!({"url": "https://vault:8200", "do": "per-namespace"}).to_string();
     let needs = bench
         .runtime
-        .examine(digest, &config, &credentials)
+        .examine(digest, &config, &credentials, &Vec::new())
         .await
         .unwrap()
         .unwrap();
@@ -113,7 +113,7 @@ async fn examine_says_needs_or_problems_and_has_no_network() {
     );
     let problems = bench
         .runtime
-        .examine(digest, r#"{"do":"problem"}"#, &[])
+        .examine(digest, r#"{"do":"problem"}"#, &[], &Vec::new())
         .await
         .unwrap()
         .unwrap_err();
@@ -122,7 +122,7 @@ async fn examine_says_needs_or_problems_and_has_no_network() {
     assert!(
         bench
             .runtime
-            .examine(digest, &config, &[])
+            .examine(digest, &config, &[], &Vec::new())
             .await
             .unwrap()
             .is_ok()

@@ -81,7 +81,7 @@ fn module(description: &Description<'_>, declared: &str, on_read: &str) -> Strin
                 (global.get $top)
                 (global.set $top (i32.add (global.get $top) (local.get 3))))
             (func (export "postern:plugin/describe@0.1.0#describe") (result i32) (i32.const 1024))
-            (func (export "postern:plugin/check@0.1.0#examine") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "postern:plugin/check@0.1.0#examine") (param i32 i32 i32 i32 i32 i32) (result i32) unreachable)
             (func (export "postern:plugin/check@0.1.0#probe")
                 (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
             (func (export "postern:plugin/read@0.1.0#get-batch")

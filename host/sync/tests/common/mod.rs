@@ -160,6 +160,7 @@ impl PluginHost for FakeHost {
         _: &'a Digest,
         config: &'a str,
         credentials: &'a [Credential],
+        _: &'a Options,
     ) -> Answering<'a, Result<Needs, Vec<Problem>>> {
         Box::pin(async move {
             self.world().examined.push(credentials.to_vec());

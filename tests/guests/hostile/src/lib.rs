@@ -51,6 +51,7 @@ impl check::Guest for Hostile {
     fn examine(
         config: String,
         credentials: Vec<check::Credential>,
+        _: Vec<(String, String)>,
     ) -> Result<check::Needs, Vec<check::Problem>> {
         let config = parse(&config);
         if config["do"] == "examine-http" {

@@ -26,7 +26,11 @@ impl describe::Guest for Minimal {
 }
 
 impl check::Guest for Minimal {
-    fn examine(_: String, _: Vec<check::Credential>) -> Result<check::Needs, Vec<check::Problem>> {
+    fn examine(
+        _: String,
+        _: Vec<check::Credential>,
+        _: Vec<(String, String)>,
+    ) -> Result<check::Needs, Vec<check::Problem>> {
         Ok(check::Needs {
             per_namespace: false,
             references: vec![],

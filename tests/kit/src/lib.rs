@@ -5,6 +5,8 @@
 
 mod child;
 pub mod control_plane;
+pub mod doppler;
+mod http_server;
 pub mod kvserver;
 pub mod namespace;
 pub mod pki;

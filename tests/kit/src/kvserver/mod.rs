@@ -7,7 +7,6 @@
 mod answers;
 mod bao;
 mod counting;
-mod http_server;
 mod policy;
 mod recording;
 mod replay;
@@ -16,9 +15,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::http_server;
+pub use crate::http_server::Transport;
 pub use bao::BaoServer;
 pub use counting::{CountingVault, Fault, JwtRole};
-pub use http_server::Transport;
 pub use recording::{RECORDED_ROLE_ID, RECORDED_SECRET_ID, Recording};
 pub use replay::BaoReplay;
 

@@ -32,7 +32,7 @@ pub enum Transport {
 
 /// A request, read to its end.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub method: Method,
     /// Path and query, as on the wire.
     pub target: String,
@@ -60,7 +60,7 @@ impl Asked {
 
 /// What is sent back.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
@@ -106,16 +106,16 @@ impl Reply {
     }
 }
 
-pub(super) type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// Answers requests. May take its time; a caller that goes away drops the answer.
-pub(super) trait Answer: Send + Sync + 'static {
+pub(crate) trait Answer: Send + Sync + 'static {
     fn answer(self: Arc<Self>, asked: Asked) -> Answering;
 }
 
 /// A running server; dropping it closes the listener and all connections.
 #[derive(Debug)]
-pub(super) struct HttpServer {
+pub(crate) struct HttpServer {
     url: String,
     ca_pem: Option<String>,
     client: Option<Identity>,
@@ -261,7 +261,7 @@ async fn respond(request: Request<Incoming>, answer: Arc<dyn Answer>) -> Respons
 }
 
 /// Sends one plain HTTP request and reads status and JSON answer; for preparing a server, so it blocks and reuses nothing.
-pub(super) fn call(
+pub(crate) fn call(
     address: SocketAddr,
     method: &str,
     target: &str,

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
+use crate::project::Project;
 use crate::stamp::Inputs;
 use crate::{bind, command, component, segments, wizer};
 
@@ -34,6 +35,7 @@ pub fn build(guest: &Guest<'_>) -> Result<()> {
     let runtime = bind::go_runtime()?;
     let stamp = {
         let mut inputs = Inputs::default();
+        inputs.word(include_str!("go.rs"));
         inputs.word(guest.world);
         inputs.word(&command::text(go().arg("version"))?);
         for path in [guest.source, guest.wit, &runtime] {
@@ -63,6 +65,17 @@ pub fn build(guest: &Guest<'_>) -> Result<()> {
     stamp.write(guest.out, &component)?;
     report(began, &format!("component, {} bytes", component.len()));
     Ok(())
+}
+
+/// Builds a project's component.
+///
+/// # Errors
+/// Always, in this version.
+pub fn build_project(project: &Project, _wit: &Path, _out: &Path, _scratch: &Path) -> Result<()> {
+    bail!(
+        "{} is written in Go, which this version does not build as a project",
+        project.folder.display()
+    )
 }
 
 fn report(began: Instant, what: &str) {
@@ -148,7 +161,8 @@ fn go() -> Command {
     Command::new("go")
 }
 
-fn copy(from: &Path, into: &Path) -> Result<()> {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, into: &Path) -> Result<()> {
     fs::create_dir_all(into)?;
     for entry in fs::read_dir(from).with_context(|| format!("could not list {}", from.display()))? {
         let entry = entry?;

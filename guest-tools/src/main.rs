@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use postern_guest_tools::{go, rust};
+use postern_guest_tools::{go, project, rust};
 
-/// Build guests: components from Rust workspaces and Go modules.
+/// Build guests: components from Rust workspaces and from projects in Rust, Go, Python and JavaScript.
 #[derive(Parser)]
 #[command(name = "guest-tools", version)]
 struct Arguments {
@@ -26,6 +26,14 @@ enum Task {
         /// Folder for the components.
         #[arg(long)]
         out_dir: PathBuf,
+    },
+    /// Build the plugin project in a folder, whatever its language.
+    Project {
+        /// The folder.
+        folder: PathBuf,
+        /// The component.
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Build a guest from a Go module whose exports lie in its folder `_component`.
     Go {
@@ -49,16 +57,23 @@ fn main() -> Result<()> {
             out_dir: &out_dir,
             scratch: &out_dir.join("build").join("rust"),
         }),
-        Task::Go { source, world, out } => {
-            let name = out.file_stem().context("--out names no file")?;
-            let folder = out.parent().unwrap_or(Path::new(""));
-            go::build(&go::Guest {
-                source: &source,
-                wit: &wit,
-                world: &world,
-                out: &out,
-                scratch: &folder.join("build").join(name),
-            })
+        Task::Project { folder, out } => {
+            let scratch = scratch(&out)?;
+            project::build(&project::open(&folder)?, &wit, &out, &scratch)
         }
+        Task::Go { source, world, out } => go::build(&go::Guest {
+            source: &source,
+            wit: &wit,
+            world: &world,
+            out: &out,
+            scratch: &scratch(&out)?,
+        }),
     }
+}
+
+/// A folder beside the component, of its own.
+fn scratch(out: &Path) -> Result<PathBuf> {
+    let name = out.file_stem().context("--out names no file")?;
+    let folder = out.parent().unwrap_or(Path::new(""));
+    Ok(folder.join("build").join(name))
 }

@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::project::Project;
 use crate::stamp::Inputs;
 use crate::{command, component};
 
@@ -63,6 +64,7 @@ pub fn build(workspace: &Workspace<'_>) -> Result<()> {
     let way = choose(workspace.source)?;
     let stamp = {
         let mut inputs = Inputs::default();
+        inputs.word(include_str!("rust.rs"));
         inputs.word(&way.version()?);
         inputs.path(&workspace.source.join("Cargo.toml"))?;
         inputs.path(&workspace.source.join("Cargo.lock"))?;
@@ -109,6 +111,32 @@ pub fn build(workspace: &Workspace<'_>) -> Result<()> {
     }
     println!("  {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Builds the one component of a crate, or of a workspace with one member that is a `cdylib`.
+pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Result<()> {
+    let workspace = Workspace {
+        source: &project.folder,
+        wit,
+        out_dir: &scratch.join("components"),
+        scratch: &scratch.join("cargo"),
+    };
+    let members = members(workspace.source)?;
+    let [guest] = members.guests.as_slice() else {
+        bail!(
+            "{} has {} members that are a cdylib; a project is one plugin",
+            workspace.source.display(),
+            members.guests.len()
+        );
+    };
+    build(&workspace)?;
+    let built = workspace.out_dir.join(format!("{}.wasm", guest.name));
+    if let Some(folder) = out.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(&built, out)
+        .map(drop)
+        .with_context(|| format!("could not write {}", out.display()))
 }
 
 struct Members {

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-/// The recipe is the source of this tool: a change of it makes every output stale.
+/// The recipe is the source of this tool: a change of it makes every output stale. A language's own module adds itself,
+/// so that a change there makes only the outputs of that language stale.
 const RECIPE: &[&str] = &[
     include_str!("adapter.rs"),
     include_str!("adapter.wat"),
     include_str!("bind.rs"),
     include_str!("component.rs"),
-    include_str!("go.rs"),
-    include_str!("rust.rs"),
     include_str!("segments.rs"),
     include_str!("wizer.rs"),
 ];

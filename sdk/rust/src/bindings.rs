@@ -3,13 +3,14 @@
 
 /// Conversions and doors over the bindings of the module it stands in.
 macro_rules! glue {
-    () => {
+    // What all worlds have; `$plugin` is the trait that describes.
+    (common $plugin:path) => {
         use self::world::exports::postern::plugin as exported;
         use self::world::postern::plugin as imported;
         use crate::types as t;
         use core::marker::PhantomData;
 
-        /// Makes a [`crate::Provider`] what the bindings want.
+        /// Makes an implementation of the SDK's trait what the bindings want.
         pub struct Adapter<P>(PhantomData<P>);
 
         struct Component;
@@ -22,6 +23,41 @@ macro_rules! glue {
                 detail: f.detail,
             }
         }
+
+        impl crate::Entropy for Component {
+            fn now_ns(&self) -> u64 {
+                imported::entropy::now_ns()
+            }
+
+            fn random_u64(&self) -> u64 {
+                imported::entropy::random_u64()
+            }
+        }
+
+        impl<P: $plugin> exported::describe::Guest for Adapter<P> {
+            fn describe() -> exported::describe::Descriptor {
+                let d = P::describe();
+                let ask = |a: t::Ask| exported::describe::Ask {
+                    kind: a.kind,
+                    what: a.what,
+                    why: a.why,
+                    options: a.options,
+                };
+                exported::describe::Descriptor {
+                    name: d.name,
+                    version: d.version,
+                    serves: d.serves,
+                    config_schema: d.config_schema,
+                    asks: d.asks.into_iter().map(ask).collect(),
+                    batch_size: d.batch_size,
+                    summary: d.summary,
+                    options: d.options,
+                }
+            }
+        }
+    };
+    (provider) => {
+        glue!(common crate::Provider);
 
         fn failure_in(f: imported::types::Failure) -> crate::Failure {
             crate::Failure {
@@ -106,38 +142,6 @@ macro_rules! glue {
         impl crate::Log for Component {
             fn log(&self, level: &str, message: &str, fields: &[(String, String)]) {
                 imported::log::log(level, message, fields);
-            }
-        }
-
-        impl crate::Entropy for Component {
-            fn now_ns(&self) -> u64 {
-                imported::entropy::now_ns()
-            }
-
-            fn random_u64(&self) -> u64 {
-                imported::entropy::random_u64()
-            }
-        }
-
-        impl<P: crate::Provider> exported::describe::Guest for Adapter<P> {
-            fn describe() -> exported::describe::Descriptor {
-                let d = P::describe();
-                let ask = |a: t::Ask| exported::describe::Ask {
-                    kind: a.kind,
-                    what: a.what,
-                    why: a.why,
-                    options: a.options,
-                };
-                exported::describe::Descriptor {
-                    name: d.name,
-                    version: d.version,
-                    serves: d.serves,
-                    config_schema: d.config_schema,
-                    asks: d.asks.into_iter().map(ask).collect(),
-                    batch_size: d.batch_size,
-                    summary: d.summary,
-                    options: d.options,
-                }
             }
         }
 
@@ -314,32 +318,91 @@ macro_rules! glue {
             }
         }
     };
+    (engine) => {
+        glue!(common crate::Engine);
+
+        fn template(x: imported::types::Template) -> t::Template {
+            t::Template {
+                name: x.name,
+                source: x.source,
+                options: x.options,
+            }
+        }
+
+        fn job(j: exported::render::Job) -> t::Job {
+            let datum = |d: imported::types::Datum| t::Datum {
+                path: d.path,
+                value: d.value,
+            };
+            t::Job {
+                templates: j.templates.into_iter().map(template).collect(),
+                data: j.data.into_iter().map(datum).collect(),
+            }
+        }
+
+        impl<P: crate::Engine> exported::render::Guest for Adapter<P> {
+            fn render(
+                jobs: Vec<exported::render::Job>,
+                options: crate::Options,
+            ) -> Vec<Vec<Result<Vec<u8>, imported::types::Failure>>> {
+                let jobs: Vec<_> = jobs.into_iter().map(job).collect();
+                let of_job = |results: Vec<Result<Vec<u8>, crate::Failure>>| {
+                    let results = results.into_iter();
+                    results.map(|r| r.map_err(failure_out)).collect()
+                };
+                let rendered = P::render(&Component, &jobs, &options);
+                rendered.into_iter().map(of_job).collect()
+            }
+
+            fn check(
+                templates: Vec<imported::types::Template>,
+                options: crate::Options,
+            ) -> Vec<exported::render::Problem> {
+                let templates: Vec<_> = templates.into_iter().map(template).collect();
+                let problem = |p: t::TemplateProblem| exported::render::Problem {
+                    name: p.name,
+                    line: p.line,
+                    column: p.column,
+                    message: p.message,
+                    options: p.options,
+                };
+                let problems = P::check(&templates, &options);
+                problems.into_iter().map(problem).collect()
+            }
+        }
+    };
 }
 
 /// A provider without optional interfaces.
 pub mod base {
     pub use postern_world_base as world;
-    glue!();
+    glue!(provider);
 }
 
 /// A provider with `login`.
 pub mod with_login {
     pub use postern_world_login as world;
-    glue!();
+    glue!(provider);
     glue!(login);
 }
 
 /// A provider with `find`.
 pub mod with_find {
     pub use postern_world_find as world;
-    glue!();
+    glue!(provider);
     glue!(find);
 }
 
 /// A provider with `login` and `find`.
 pub mod with_login_find {
     pub use postern_world_login_find as world;
-    glue!();
+    glue!(provider);
     glue!(login);
     glue!(find);
+}
+
+/// A template engine.
+pub mod engine {
+    pub use postern_world_engine as world;
+    glue!(engine);
 }

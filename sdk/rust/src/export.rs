@@ -20,3 +20,11 @@ macro_rules! export_provider {
         }
     };
 }
+
+/// Exports a template engine: `export_engine!(Jinja)`.
+#[macro_export]
+macro_rules! export_engine {
+    ($ty:ty) => {
+        $crate::export_provider!(@ engine, $ty);
+    };
+}

@@ -367,3 +367,53 @@ pub struct Page {
     /// Further settings.
     pub options: Options,
 }
+
+/// One template and the name of what it makes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Template {
+    /// Whose value it becomes; used in messages.
+    pub name: String,
+    /// The template's text.
+    pub source: String,
+    /// Further settings.
+    pub options: Options,
+}
+
+/// A value at a path of names.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Datum {
+    /// Names from the root of the data to the value.
+    pub path: Vec<String>,
+    /// The value's bytes; templates see a text.
+    pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Datum({:?}, <{} bytes>)", self.path, self.value.len())
+    }
+}
+
+/// Templates over one set of data.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Job {
+    /// All templates of one target.
+    pub templates: Vec<Template>,
+    /// What they see.
+    pub data: Vec<Datum>,
+}
+
+/// What is wrong with a template, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TemplateProblem {
+    /// The template's name.
+    pub name: String,
+    /// From 1; 0 where it is not known.
+    pub line: u32,
+    /// From 1; 0 where it is not known.
+    pub column: u32,
+    /// What is wrong, without the template's text.
+    pub message: String,
+    /// Further settings.
+    pub options: Options,
+}

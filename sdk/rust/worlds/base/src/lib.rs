@@ -3,7 +3,7 @@
 #![cfg(target_arch = "wasm32")]
 
 wit_bindgen::generate!({
-    path: "../../../../wit",
+    path: "wit",
     inline: "package postern:guest; world with-base { include postern:plugin/provider@0.1.0; }",
     world: "postern:guest/with-base",
     generate_all,

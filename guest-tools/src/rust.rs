@@ -59,16 +59,26 @@ enum Way {
 
 /// Builds the components, unless all are there and their inputs have not changed.
 pub fn build(workspace: &Workspace<'_>) -> Result<()> {
+    let members = members(packages(workspace.source)?)?;
+    if members.guests.is_empty() {
+        bail!(
+            "{} has no member that is a cdylib",
+            workspace.source.display()
+        );
+    }
+    build_members(workspace, &members)
+}
+
+fn build_members(workspace: &Workspace<'_>, members: &Members) -> Result<()> {
     let began = Instant::now();
-    let members = members(workspace.source)?;
     let way = choose(workspace.source)?;
     let stamp = {
         let mut inputs = Inputs::default();
-        inputs.word(include_str!("rust.rs"));
         inputs.word(&way.version()?);
-        inputs.path(&workspace.source.join("Cargo.toml"))?;
-        inputs.path(&workspace.source.join("Cargo.lock"))?;
-        inputs.path(&workspace.source.join(".cargo"))?;
+        let root = root(workspace.source)?;
+        for file in ["Cargo.toml", "Cargo.lock", ".cargo"] {
+            inputs.path(&root.join(file))?;
+        }
         inputs.path(workspace.wit)?;
         for folder in &members.folders {
             inputs.path(folder)?;
@@ -113,7 +123,8 @@ pub fn build(workspace: &Workspace<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the one component of a crate, or of a workspace with one member that is a `cdylib`.
+/// Builds the one component of a crate, which may be a member of a workspace, or of a workspace with one member that is a
+/// `cdylib`.
 pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Result<()> {
     let workspace = Workspace {
         source: &project.folder,
@@ -121,15 +132,19 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
         out_dir: &scratch.join("components"),
         scratch: &scratch.join("cargo"),
     };
-    let members = members(workspace.source)?;
+    let mut packages = packages(workspace.source)?;
+    if packages.iter().any(|p| lies_in(p, workspace.source)) {
+        packages.retain(|p| lies_in(p, workspace.source));
+    }
+    let members = members(packages)?;
     let [guest] = members.guests.as_slice() else {
         bail!(
-            "{} has {} members that are a cdylib; a project is one plugin",
+            "{} has {} libraries of crate-type cdylib; a project is one plugin, so `[lib] crate-type = [\"cdylib\", \"rlib\"]` stands in one Cargo.toml",
             workspace.source.display(),
             members.guests.len()
         );
     };
-    build(&workspace)?;
+    build_members(&workspace, &members)?;
     let built = workspace.out_dir.join(format!("{}.wasm", guest.name));
     if let Some(folder) = out.parent() {
         fs::create_dir_all(folder)?;
@@ -145,15 +160,11 @@ struct Members {
     folders: BTreeSet<PathBuf>,
 }
 
-fn members(source: &Path) -> Result<Members> {
+fn members(packages: Vec<Value>) -> Result<Members> {
     let mut members = Members {
-        guests: Vec::new(),
+        guests: packages.iter().filter_map(guest).collect(),
         folders: BTreeSet::new(),
     };
-    let packages = packages(source)?;
-    for package in &packages {
-        members.guests.extend(guest(package));
-    }
     let mut open: Vec<Value> = packages;
     while let Some(package) = open.pop() {
         let Some(folder) = folder(&package) else {
@@ -170,19 +181,32 @@ fn members(source: &Path) -> Result<Members> {
             }
         }
     }
-    if members.guests.is_empty() {
-        bail!("{} has no member that is a cdylib", source.display());
-    }
     Ok(members)
 }
 
 fn packages_in(folder: &Path) -> Result<Vec<Value>> {
     let mut all = packages(folder)?;
-    all.retain(|package| self::folder(package).as_deref() == Some(folder));
+    all.retain(|package| lies_in(package, folder));
     Ok(all)
 }
 
+fn lies_in(package: &Value, folder: &Path) -> bool {
+    self::folder(package).as_deref() == Some(folder)
+}
+
+/// The folder with the workspace's manifest and lock.
+fn root(folder: &Path) -> Result<PathBuf> {
+    Ok(metadata(folder)?["workspace_root"]
+        .as_str()
+        .map_or_else(|| folder.to_owned(), PathBuf::from))
+}
+
 fn packages(folder: &Path) -> Result<Vec<Value>> {
+    let packages = metadata(folder)?["packages"].take();
+    Ok(packages.as_array().cloned().unwrap_or_default())
+}
+
+fn metadata(folder: &Path) -> Result<Value> {
     // Reading manifests needs no particular toolchain; the one that runs us is at hand.
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -194,8 +218,7 @@ fn packages(folder: &Path) -> Result<Vec<Value>> {
             "--manifest-path",
         ])
         .arg(folder.join("Cargo.toml"));
-    let metadata: Value = serde_json::from_slice(&command::output(&mut cargo)?)?;
-    Ok(metadata["packages"].as_array().cloned().unwrap_or_default())
+    Ok(serde_json::from_slice(&command::output(&mut cargo)?)?)
 }
 
 fn folder(package: &Value) -> Option<PathBuf> {

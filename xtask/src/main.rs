@@ -124,7 +124,35 @@ pub fn guests(steps: &mut Steps) -> anyhow::Result<()> {
             "--out",
             &engine,
         ],
-    )
+    )?;
+    examples(steps)
+}
+
+/// Builds the example plugins, each as its author would: a folder of `examples` that holds what its language needs.
+fn examples(steps: &mut Steps) -> anyhow::Result<()> {
+    let root = steps.root().join("examples");
+    let mut folders = std::fs::read_dir(&root)
+        .with_context(|| format!("listing {}", root.display()))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    folders.sort();
+    let projects = ["Cargo.toml", "go.mod", "pyproject.toml", "package.json"];
+    folders.retain(|folder| projects.iter().any(|file| folder.join(file).is_file()));
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let out = steps.guests().join(format!("{name}.wasm"));
+        guest_tools(
+            steps,
+            &format!("build the example {name}"),
+            &[
+                "project",
+                &folder.display().to_string(),
+                "--out",
+                &out.display().to_string(),
+            ],
+        )?;
+    }
+    Ok(())
 }
 
 fn guest_tools(steps: &mut Steps, what: &str, arguments: &[&str]) -> anyhow::Result<()> {

@@ -1,8 +1,8 @@
 //! Builds a guest from a Go module.
 //!
-//! The guest's folder is a Go module; its folder `_component`, which the go command ignores, is copied beside the
-//! generated bindings and becomes the main module there. All that is generated lies in a folder of its own: a Go
-//! workspace of bindings, their runtime and the guest.
+//! The generated bindings need exports beside them, which become one main module: a plugin project takes them from the
+//! SDK, an older guest from its own folder `_component`, which the go command ignores. All that is generated lies in a
+//! folder of its own: a Go workspace of bindings, their runtime and the guest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::project::Project;
+use crate::project::{self, Interface, Project, World};
 use crate::stamp::Inputs;
 use crate::{bind, command, component, segments, wizer};
 
@@ -29,8 +29,106 @@ pub struct Guest<'a> {
     pub scratch: &'a Path,
 }
 
-/// Builds a component, unless it is there and its inputs have not changed.
+/// What is laid beside the bindings.
+struct Exports {
+    /// Folders whose content is copied there.
+    folders: Vec<PathBuf>,
+    /// The text of the package `guest`, where the exports want one.
+    guest: Option<String>,
+}
+
+/// Builds a component from a module with a folder `_component`, unless it is there and its inputs have not changed.
 pub fn build(guest: &Guest<'_>) -> Result<()> {
+    let exports = Exports {
+        folders: vec![guest.source.join("_component")],
+        guest: None,
+    };
+    make(guest, &exports, &[])
+}
+
+/// The module path of the SDK.
+const SDK: &str = "postern.dev/sdk/go";
+
+/// Builds a plugin project: a module whose root package has a function `New`, and which requires the SDK.
+///
+/// # Errors
+/// Where the module does not require the SDK, or does not build; the go command says more on stderr.
+pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Result<()> {
+    let (wit, world) = project::world_for(project, wit, scratch)?;
+    let sdk = sdk_folder(&project.folder)?;
+    let exports = Exports {
+        folders: export_folders(project)
+            .into_iter()
+            .map(|name| sdk.join("_component").join(name))
+            .collect(),
+        guest: Some(guest_package(project, &module_path(&project.folder)?)),
+    };
+    let guest = Guest {
+        source: &project.folder,
+        wit: &wit,
+        world: &world,
+        out,
+        scratch: &scratch.join("go"),
+    };
+    make(&guest, &exports, &[&sdk])
+}
+
+fn export_folders(project: &Project) -> Vec<&'static str> {
+    let mut names = vec!["all"];
+    names.push(match project.world {
+        World::Provider => "provider",
+        World::TemplateEngine => "engine",
+    });
+    names.extend(project.interfaces.iter().map(|interface| interface.name()));
+    names
+}
+
+/// The one package that knows the plugin's module.
+fn guest_package(project: &Project, module: &str) -> String {
+    let kind = match project.world {
+        World::Provider => "Provider",
+        World::TemplateEngine => "Engine",
+    };
+    format!(
+        "// Package guest is the plugin, and what its postern.toml says.\npackage guest\n\n\
+         import (\n\tplugin {module:?}\n\t\"{SDK}\"\n)\n\n\
+         // Plugin is what New answered.\nvar Plugin postern.{kind} = plugin.New()\n\n\
+         // The optional interfaces that are exported.\nconst (\n\tLogin = {}\n\tFind  = {}\n)\n",
+        project.interfaces.contains(&Interface::Login),
+        project.interfaces.contains(&Interface::Find),
+    )
+}
+
+/// Where the go command has the SDK that a module requires.
+fn sdk_folder(source: &Path) -> Result<PathBuf> {
+    let mut list = go();
+    list.current_dir(source)
+        .args(["list", "-m", "-f", "{{.Dir}}", SDK]);
+    let folder = command::text(&mut list).with_context(|| {
+        format!(
+            "{} does not require the SDK: `go get {SDK}` adds it",
+            source.join("go.mod").display()
+        )
+    })?;
+    if folder.is_empty() {
+        bail!(
+            "the SDK is not downloaded: run `go mod download` in {}",
+            source.display()
+        );
+    }
+    Ok(PathBuf::from(folder))
+}
+
+/// The path of a module.
+fn module_path(source: &Path) -> Result<String> {
+    command::text(
+        go().current_dir(source)
+            .args(["list", "-m"])
+            .env("GOWORK", "off"),
+    )
+}
+
+fn make(guest: &Guest<'_>, exports: &Exports, more: &[&Path]) -> Result<()> {
     let began = Instant::now();
     let runtime = bind::go_runtime()?;
     let stamp = {
@@ -38,7 +136,11 @@ pub fn build(guest: &Guest<'_>) -> Result<()> {
         inputs.word(include_str!("go.rs"));
         inputs.word(guest.world);
         inputs.word(&command::text(go().arg("version"))?);
-        for path in [guest.source, guest.wit, &runtime] {
+        inputs.word(exports.guest.as_deref().unwrap_or_default());
+        for path in [guest.source, guest.wit, &runtime]
+            .into_iter()
+            .chain(more.iter().copied())
+        {
             inputs.path(path)?;
         }
         inputs.finish()
@@ -53,7 +155,7 @@ pub fn build(guest: &Guest<'_>) -> Result<()> {
         guest.out.display(),
         guest.source.display()
     );
-    let main = prepare(guest, &runtime)?;
+    let main = prepare(guest, exports, &runtime)?;
     report(began, "bindings");
     let module = compile(guest, &main)?;
     report(began, &format!("go build, {} bytes", module.len()));
@@ -67,23 +169,12 @@ pub fn build(guest: &Guest<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Builds a project's component.
-///
-/// # Errors
-/// Always, in this version.
-pub fn build_project(project: &Project, _wit: &Path, _out: &Path, _scratch: &Path) -> Result<()> {
-    bail!(
-        "{} is written in Go, which this version does not build as a project",
-        project.folder.display()
-    )
-}
-
 fn report(began: Instant, what: &str) {
     println!("  {:5.1} s  {what}", began.elapsed().as_secs_f64());
 }
 
 /// Lays out the Go workspace, and answers the folder of its main module.
-fn prepare(guest: &Guest<'_>, runtime: &Path) -> Result<PathBuf> {
+fn prepare(guest: &Guest<'_>, exports: &Exports, runtime: &Path) -> Result<PathBuf> {
     // Files of another time would be compiled in.
     if guest.scratch.exists() {
         fs::remove_dir_all(guest.scratch)
@@ -92,13 +183,19 @@ fn prepare(guest: &Guest<'_>, runtime: &Path) -> Result<PathBuf> {
     let main = guest.scratch.join("wit_component");
     fs::create_dir_all(&main)?;
     bind::go_bindings(guest.wit, guest.world, &main)?;
-    copy(&guest.source.join("_component"), &main)
-        .context("a Go guest has its exports in the folder `_component`")?;
+    for folder in &exports.folders {
+        copy(folder, &main).context("could not lay the exports beside the bindings")?;
+    }
+    if let Some(text) = &exports.guest {
+        fs::create_dir_all(main.join("guest"))?;
+        fs::write(main.join("guest").join("guest.go"), text)?;
+    }
 
     let version = go_version(guest.source)?;
     let package = guest.scratch.join("runtime");
     copy(&runtime.join("wit"), &package.join("wit"))?;
     fs::copy(runtime.join("LICENSE"), package.join("LICENSE"))?;
+    round_up(&package.join("wit/runtime/runtime.go"))?;
     // The runtime's own go.mod asks for a newer Go than it needs, and that of the bindings for a runtime from the
     // network; in a workspace the modules find each other.
     for (folder, module) in [
@@ -119,6 +216,23 @@ fn prepare(guest: &Guest<'_>, runtime: &Path) -> Result<PathBuf> {
         ),
     )?;
     Ok(main)
+}
+
+/// The runtime refuses an area whose size is no multiple of its alignment, which the generator itself asks for where a
+/// result of 8-byte alignment has an odd number of pointers, as that of `login` and of `check` have together. A larger
+/// area does no harm.
+fn round_up(file: &Path) -> Result<()> {
+    const REFUSES: &str = "\tif size%align != 0 {\n\t\tpanic(fmt.Sprintf(\"size %v is not compatible with alignment %v\", size, align))\n\t}\n";
+    let text =
+        fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+    let mended = text.replace(REFUSES, "\tsize = (size + align - 1) / align * align\n");
+    if mended == text {
+        bail!(
+            "{} is not the runtime that this recipe knows",
+            file.display()
+        );
+    }
+    fs::write(file, mended).with_context(|| format!("could not write {}", file.display()))
 }
 
 /// The Go version that a module asks for.

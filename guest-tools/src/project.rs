@@ -187,18 +187,35 @@ fn plain(name: &str) -> bool {
 }
 
 /// Builds a project's component into the file `out`. Generated files go to `scratch`, which is this project's alone
-/// and may be kept from one build to the next. An `out` that is newer than its inputs is left alone.
+/// and may be kept from one build to the next; what is up to date there is not built again.
 ///
 /// # Errors
 /// What the language's module says.
 pub fn build(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Result<()> {
     fs::create_dir_all(scratch).with_context(|| format!("could not make {}", scratch.display()))?;
+    // Beside `out` there would be stamps and leftovers in the author's own folder.
+    let built = scratch.join("component.wasm");
     match project.language {
-        Language::Rust => rust::build_project(project, wit, out, scratch),
-        Language::Go => go::build_project(project, wit, out, scratch),
-        Language::Python => python::build_project(project, wit, out, scratch),
-        Language::Js => js::build_project(project, wit, out, scratch),
+        Language::Rust => rust::build_project(project, wit, &built, scratch),
+        Language::Go => go::build_project(project, wit, &built, scratch),
+        Language::Python => python::build_project(project, wit, &built, scratch),
+        Language::Js => js::build_project(project, wit, &built, scratch),
+    }?;
+    place(&built, out)
+}
+
+/// Puts a copy of a file in place at once: somebody may be reading the old one.
+fn place(built: &Path, out: &Path) -> Result<()> {
+    let content = fs::read(built).with_context(|| format!("could not read {}", built.display()))?;
+    if fs::read(out).is_ok_and(|old| old == content) {
+        return Ok(());
     }
+    if let Some(folder) = out.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let part = out.with_extension("part");
+    fs::write(&part, content).with_context(|| format!("could not write {}", part.display()))?;
+    fs::rename(&part, out).with_context(|| format!("could not write {}", out.display()))
 }
 
 /// The folder of WIT and the name of the world in it that a project implements. A provider with optional interfaces

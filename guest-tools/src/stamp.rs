@@ -39,7 +39,7 @@ impl Inputs {
         self.bytes(word.as_bytes());
     }
 
-    /// Adds a file, or a folder with everything in it but `target` and what starts with a dot. A path that does not
+    /// Adds a file, or a folder with everything in it but `target`, components, and what starts with a dot. A path that does not
     /// exist counts as such.
     pub fn path(&mut self, path: &Path) -> Result<()> {
         let mut files = Vec::new();
@@ -73,7 +73,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let name = entry.file_name();
-            if name != "target" && !name.to_string_lossy().starts_with('.') {
+            let text = name.to_string_lossy();
+            // A component in its own project's folder is no input of it.
+            if name != "target" && !text.starts_with('.') && !text.ends_with(".wasm") {
                 collect(&entry.path(), files)?;
             }
         }

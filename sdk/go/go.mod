@@ -1,0 +1,3 @@
+module postern.dev/sdk/go
+
+go 1.25

@@ -1,0 +1,7 @@
+module template_provider
+
+go 1.25
+
+require postern.dev/sdk/go v0.1.0
+
+replace postern.dev/sdk/go => ../

@@ -23,7 +23,9 @@ pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> 
             natively(steps, "plugins", &mut counts)?;
             natively(steps, "sdk/rust", &mut counts)?;
             natively(steps, "examples", &mut counts)?;
-            go(steps, &mut counts)?;
+            for (folder, packages) in GO {
+                go(steps, folder, packages, &mut counts)?;
+            }
         }
     }
     steps.summary();
@@ -97,14 +99,22 @@ fn rust(
     Ok(())
 }
 
-fn go(steps: &mut Steps, counts: &mut Counts) -> anyhow::Result<()> {
+/// Go modules, and which of their packages have tests.
+const GO: [(&str, &str); 4] = [
+    ("plugins/go-template", "./engine/..."),
+    ("sdk/go", "./..."),
+    ("sdk/go/template", "./..."),
+    ("examples/provider-go", "./..."),
+];
+
+fn go(steps: &mut Steps, folder: &str, packages: &str, counts: &mut Counts) -> anyhow::Result<()> {
     let mut command = Command::new("go");
     command
-        .args(["test", "-v", "./engine/..."])
-        .current_dir(steps.root().join("plugins/go-template"));
+        .args(["test", "-v", packages])
+        .current_dir(steps.root().join(folder));
     let mut here = Counts::default();
     let mut hidden = Vec::new();
-    let well = steps.watch("test plugins/go-template", command, |line| {
+    let well = steps.watch(&format!("test {folder}"), command, |line| {
         here.add(go_line(line));
         hidden.push(line.to_owned());
         line.starts_with("ok") || line.starts_with("FAIL")

@@ -22,6 +22,7 @@ pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> 
         if arguments.is_empty() {
             natively(steps, "plugins", &mut counts)?;
             natively(steps, "sdk/rust", &mut counts)?;
+            natively(steps, "sdk/rust/template", &mut counts)?;
             natively(steps, "examples", &mut counts)?;
             for (folder, packages) in GO {
                 go(steps, folder, packages, &mut counts)?;

@@ -15,6 +15,19 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command that talks without need: what it wrote is shown only where it failed.
+pub fn quietly(command: &mut Command) -> Result<()> {
+    let done = command
+        .output()
+        .with_context(|| format!("could not start {}", line(command)))?;
+    if !done.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&done.stdout));
+        eprint!("{}", String::from_utf8_lossy(&done.stderr));
+        bail!("{} ended with {}", line(command), done.status);
+    }
+    Ok(())
+}
+
 /// Runs a command and answers what it wrote.
 pub fn output(command: &mut Command) -> Result<Vec<u8>> {
     let done = command

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::adapter;
@@ -38,4 +39,25 @@ pub fn encode_go(module: &[u8], wit: &Path, world: &str) -> Result<Vec<u8>> {
         .adapter(adapter::WASI, &adapter::adapter(wit)?)
         .context("the adapter does not fit")?;
     encoder.encode().context("could not encode the component")
+}
+
+/// Refuses a component that would need more than the contract offers, such as WASI.
+pub fn only_imports_the_contract(component: &[u8]) -> Result<()> {
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    let name = import?.name.name.to_owned();
+                    if !name.starts_with("postern:plugin/") {
+                        bail!("the component imports {name}, which no host offers to a plugin");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -5,6 +5,8 @@
 //! Debian's `rustc-web` builds the standard library too, from `rust-web-src`. The step from module to component is the
 //! same.
 
+pub mod sdk;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,6 +134,10 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
         out_dir: &scratch.join("components"),
         scratch: &scratch.join("cargo"),
     };
+    // A project that another machine made has the SDK's place in its config, but perhaps not the SDK.
+    if sdk::is_laid(workspace.source) {
+        sdk::lay(workspace.source)?;
+    }
     let mut packages = packages(workspace.source)?;
     if packages.iter().any(|p| lies_in(p, workspace.source)) {
         packages.retain(|p| lies_in(p, workspace.source));

@@ -82,7 +82,7 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
         inputs.finish()
     };
     if stamp.matches(out) {
-        println!("{}: unchanged", out.display());
+        println!("{}: unchanged", project.name);
         return Ok(());
     }
     let component = componentize(&tools, &wit, &world, &bundle, scratch)?;
@@ -90,7 +90,7 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
     stamp.write(out, &component)?;
     println!(
         "{}: {} bytes, {:.1} s",
-        out.display(),
+        project.name,
         component.len(),
         began.elapsed().as_secs_f64()
     );
@@ -255,7 +255,7 @@ fn componentize(
     bundle: &Path,
     scratch: &Path,
 ) -> Result<Vec<u8>> {
-    let made = scratch.join("component.wasm");
+    let made = scratch.join("unchecked.wasm");
     let mut tool = Command::new("node");
     tool.arg(tools.join("node_modules/componentize-qjs/bin/componentize-qjs"))
         // No async ABI, which the host does not offer to guests, and no WASI.

@@ -194,6 +194,9 @@ pub struct TargetTemplate {
     /// Type of the Secret, such as `kubernetes.io/tls`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
+    /// The template engine that renders it: a name that a Plugin of kind TemplateEngine serves; Go templates where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Always `v2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<EngineVersion>,

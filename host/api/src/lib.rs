@@ -1,13 +1,16 @@
-//! The API as plain data: the kinds of `external-secrets.io`, their schema and their condition reasons.
+//! The API as plain data: the kinds of `external-secrets.io` and of `postern.dev`, their schema and their condition
+//! reasons.
 //!
 //! Types follow the served version `v1` field by field; the provider's part of a store is an open object, validated
 //! by the plugin that serves it. Nothing here decides or talks to a cluster.
 
 pub mod external_secret;
 pub mod names;
+pub mod plugin;
 pub mod secret_store;
 
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
+pub use plugin::{Plugin, PluginGrant, PluginGrantSpec, PluginSpec, PluginStatus};
 pub use secret_store::{ClusterSecretStore, SecretStore, SecretStoreSpec, SecretStoreStatus};
 
 use kube::CustomResourceExt;
@@ -46,6 +49,8 @@ pub fn crds() -> Vec<serde_json::Value> {
         ExternalSecret::crd(),
         SecretStore::crd(),
         ClusterSecretStore::crd(),
+        Plugin::crd(),
+        PluginGrant::crd(),
     ]
     .iter()
     .map(|crd| {

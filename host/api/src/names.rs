@@ -1,8 +1,16 @@
-//! Constants that are written into the cluster. They are the peer's, byte for byte: a cluster can move between the two
+//! Constants that are written into the cluster. Those of the drop-in kinds are the peer's, byte for byte: a cluster can move between the two
 //! without one Secret changing.
 
 /// Group of the drop-in kinds.
 pub const GROUP: &str = "external-secrets.io";
+/// Group of our own kinds.
+pub const POSTERN_GROUP: &str = "postern.dev";
+/// Version of our own kinds.
+pub const POSTERN_VERSION: &str = "v1alpha1";
+/// Annotation on a Plugin: digests that must not serve, separated by commas; `postern plugin rollback` writes it.
+pub const ANNOTATION_REFUSED_DIGESTS: &str = "postern.dev/refused-digests";
+/// Component of the events on Plugins.
+pub const EVENT_COMPONENT_PLUGIN: &str = "postern";
 /// Label `true` on every target that is managed.
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label with the hash of the owner, on targets with creation policy Owner.
@@ -34,6 +42,32 @@ pub mod reason {
     pub const VALIDATION_UNKNOWN: &str = "ValidationUnknown";
     /// The store's config cannot work, or the backend refuses it.
     pub const INVALID_PROVIDER_CONFIG: &str = "InvalidProviderConfig";
+    /// Plugin: this step is done, or went well.
+    pub const DONE: &str = "Done";
+    /// Plugin: this step waits for one before it.
+    pub const WAITING: &str = "Waiting";
+    /// Plugin: this step failed; the message says why.
+    pub const FAILED: &str = "Failed";
+    /// Plugin: it asks for something that no grant allows.
+    pub const AWAITING_GRANT: &str = "AwaitingGrant";
+    /// Plugin: an older Plugin serves one of its keys.
+    pub const KEY_TAKEN: &str = "KeyTaken";
+    /// Plugin: a store that it would serve does not go together with it.
+    pub const STORE_REJECTED: &str = "StoreRejected";
+    /// Plugin: the digest failed when it served, or was rolled back by hand.
+    pub const REFUSED: &str = "Refused";
+    /// Plugin: a revision serves; the last good one takes over if it fails.
+    pub const ON_TRIAL: &str = "OnTrial";
+    /// Plugin: a revision serves.
+    pub const SERVING: &str = "Serving";
+    /// Plugin: an older revision serves than the one that the source names.
+    pub const LAST_GOOD: &str = "LastGood";
+    /// Plugin: no revision serves.
+    pub const NOT_SERVING: &str = "NotServing";
+    /// Event: another revision of a Plugin serves.
+    pub const ACTIVATED: &str = "Activated";
+    /// Event: a revision failed, and the last good one serves again.
+    pub const SWITCHED_BACK: &str = "SwitchedBack";
     /// Event: the target was made.
     pub const CREATED: &str = "Created";
     /// Event: the target was changed.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::egress::EgressPolicy;
 use crate::failure::Failure;
+use crate::grant::Permits;
 use crate::secret::SecretValue;
 
 /// Further settings by name; a name that the receiver does not know is ignored.
@@ -94,6 +95,11 @@ pub struct Revision {
     pub is_engine: bool,
     /// Shipped with Postern.
     pub bundled: bool,
+    /// What it may reach of what it asks for.
+    pub permits: Permits,
+    /// While this revision is on trial: the last good one, which is asked what this one cannot answer, and takes over if it
+    /// can.
+    pub fallback: Option<Arc<Revision>>,
 }
 
 /// A reference of the config, resolved by the host.
@@ -370,6 +376,13 @@ pub trait PluginHost: Send + Sync {
         query: &'a Query,
         after: Option<&'a str>,
     ) -> Answering<'a, Page>;
+
+    /// A revision on trial failed where its fallback did not: the fallback serves from now on, with one switch, and whoever
+    /// looks after the plugin is told. True if it was switched; false for one that is not on trial, or serves no more.
+    fn distrust(&self, revision: &Digest, failure: &Failure) -> bool {
+        let _ = (revision, failure);
+        false
+    }
 
     /// Renders many jobs in one call.
     fn render<'a>(

@@ -15,6 +15,7 @@ mod fault;
 mod limits;
 mod load;
 mod runtime;
+mod serving;
 mod state;
 
 pub use capability::http::{Http, HttpSettings};

@@ -134,6 +134,17 @@ impl Limits {
         }
     }
 
+    /// These with what a Plugin sets for itself.
+    #[must_use]
+    pub fn with(&self, overrides: &postern_core::rollout::Overrides) -> Self {
+        Self {
+            memory: overrides.memory.unwrap_or(self.memory),
+            cpu: overrides.cpu.unwrap_or(self.cpu),
+            requests: overrides.requests.unwrap_or(self.requests),
+            ..self.clone()
+        }
+    }
+
     /// What a template engine gets: sprig's RSA keys take seconds, its scrypt 32 MiB on top of Go's heap.
     #[must_use]
     pub const fn engine() -> Self {

@@ -1,9 +1,12 @@
 //! From bytes to a plugin that can be called: size, form, compiled code, world, imports, description.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use postern_core::failure::{Code, Failure, Stage};
+use postern_core::grant::Permits;
 use postern_core::plugin::{Digest, Revision};
+use postern_core::rollout::Overrides;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
@@ -20,6 +23,12 @@ pub struct Plugin {
     /// `name version`, for messages.
     pub name: Arc<str>,
     pub kind: Kind,
+    /// What one of its calls may use.
+    pub limits: Limits,
+    /// How they differ from the usual.
+    pub overrides: Overrides,
+    /// Reads and renders that went well.
+    pub successes: AtomicU64,
 }
 
 /// What its world is.
@@ -42,7 +51,7 @@ pub struct Loader {
 }
 
 /// What we know of a component before it has described itself.
-pub struct Candidate<'a> {
+pub struct Found<'a> {
     pub digest: Digest,
     pub bundled: bool,
     /// The file's name or the like, for messages.
@@ -67,7 +76,8 @@ impl Loader {
         &self,
         caller: &Caller,
         engine: &Engine,
-        candidate: Candidate<'_>,
+        candidate: Found<'_>,
+        limits: impl FnOnce(bool) -> Limits,
     ) -> Result<Plugin, Failure> {
         let label = candidate.label;
         let exports = exported(&candidate.component, engine);
@@ -87,7 +97,8 @@ impl Loader {
             .instantiate_pre(&candidate.component)
             .map_err(|e| misfit(label, &e))?;
         let kind = kind(pre, &exports, is_engine, label)?;
-        let descriptor = describe(caller, &kind, label).await?;
+        let limits = limits(is_engine);
+        let descriptor = describe(caller, &kind, label, limits.clone()).await?;
         let name: Arc<str> = format!("{} {}", descriptor.name, descriptor.version).into();
         let (has_login, has_find) = match &kind {
             Kind::Provider(p) => (p.login.is_some(), p.find.is_some()),
@@ -100,11 +111,16 @@ impl Loader {
             has_find,
             is_engine,
             bundled: candidate.bundled,
+            permits: Permits::All,
+            fallback: None,
         };
         Ok(Plugin {
             revision: Arc::new(revision),
             name,
             kind,
+            limits,
+            overrides: Overrides::default(),
+            successes: AtomicU64::new(0),
         })
     }
 }
@@ -218,15 +234,12 @@ async fn describe(
     caller: &Caller,
     kind: &Kind,
     label: &str,
+    limits: Limits,
 ) -> Result<postern_core::plugin::Descriptor, Failure> {
     let callee = Callee {
         plugin: label.into(),
         function: "describe",
         stage: Stage::Check,
-    };
-    let limits = match kind {
-        Kind::Provider(_) => Limits::provider(),
-        Kind::Engine(_) => Limits::engine(),
     };
     let state = CallState::new(
         callee.clone(),

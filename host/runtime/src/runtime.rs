@@ -1,14 +1,16 @@
 //! [`Runtime`]: the registry of loaded plugins, and the door [`PluginHost`] over it.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{
     Answering, Call, Credential, Digest, Needs, Options, Outcome, Page, PluginHost, Problem, Query,
     RenderJob, Rendered, Request, Revision, Session,
 };
+use postern_core::rollout::{Candidate, Claim, OnSwitchedBack, Overrides, Revisions};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -21,7 +23,8 @@ use crate::check;
 use crate::engine;
 use crate::fault::{Callee, Cleaner};
 use crate::limits::{self, Limits};
-use crate::load::{self, Candidate, Kind, Loader, Plugin, Provider};
+use crate::load::{self, Found, Kind, Loader, Plugin, Provider};
+use crate::serving::Serving;
 use crate::state::{CallState, Net};
 
 /// How a [`Runtime`] is made.
@@ -90,7 +93,7 @@ impl Builder {
             http: Arc::new(Http::new(self.http)),
             provider: self.provider,
             engine_limits: self.engine,
-            plugins: RwLock::default(),
+            serving: Serving::default(),
         };
         Ok(Runtime {
             inner: Arc::new(inner),
@@ -112,14 +115,7 @@ struct Inner {
     http: Arc<Http>,
     provider: Limits,
     engine_limits: Limits,
-    plugins: RwLock<Plugins>,
-}
-
-#[derive(Default)]
-struct Plugins {
-    by_digest: HashMap<Digest, Arc<Plugin>>,
-    providers: HashMap<String, Arc<Plugin>>,
-    engines: HashMap<String, Arc<Plugin>>,
+    serving: Serving,
 }
 
 impl Runtime {
@@ -163,7 +159,7 @@ impl Runtime {
         for bundled in self.inner.aot.bundled(dir)? {
             let revision = match bundled.component {
                 Some(component) => {
-                    self.admit(bundled.digest, true, &bundled.label, component)
+                    self.take_in(bundled.digest, true, &bundled.label, component)
                         .await?
                 }
                 None => {
@@ -195,18 +191,7 @@ impl Runtime {
     /// Every revision that is loaded, ordered by name.
     #[must_use]
     pub fn revisions(&self) -> Vec<Arc<Revision>> {
-        let plugins = self
-            .inner
-            .plugins
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = plugins
-            .by_digest
-            .values()
-            .map(|p| p.revision.clone())
-            .collect();
-        all.sort_by(|a, b| (&a.descriptor.name, &a.digest).cmp(&(&b.descriptor.name, &b.digest)));
-        all
+        self.inner.serving.revisions()
     }
 
     async fn load_labelled(
@@ -215,62 +200,110 @@ impl Runtime {
         bundled: bool,
         label: &str,
     ) -> Result<Arc<Revision>, Failure> {
-        load::check_form(bytes, label)?;
         let digest = Digest::of(bytes);
-        if let Ok(plugin) = self.inner.plugin(&digest) {
+        if let Some(plugin) = self.inner.serving.plugin(&digest) {
             return Ok(plugin.revision.clone());
         }
-        let component = self
-            .inner
-            .aot
-            .component(&digest, bytes)
-            .await
-            .map_err(|e| e.into_failure(label))?;
-        self.admit(digest, bundled, label, component).await
+        let component = self.compiled_from(&digest, bytes, label).await?;
+        self.take_in(digest, bundled, label, component).await
     }
 
-    async fn admit(
+    async fn compiled_from(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+        label: &str,
+    ) -> Result<Component, Failure> {
+        load::check_form(bytes, label)?;
+        let component = self.inner.aot.component(digest, bytes).await;
+        component.map_err(|e| e.into_failure(label))
+    }
+
+    /// Links what was compiled and lets it serve its keys: for plugins that are bundled or named on the command line.
+    async fn take_in(
         &self,
         digest: Digest,
         bundled: bool,
         label: &str,
         component: Component,
     ) -> Result<Arc<Revision>, Failure> {
-        let inner = &self.inner;
-        let candidate = Candidate {
+        let found = Found {
             digest,
             bundled,
             label,
             component,
         };
-        let plugin = Arc::new(
-            inner
-                .loader
-                .load(&inner.caller, &inner.engine, candidate)
-                .await?,
-        );
+        let plugin = Arc::new(self.linked(found, &Overrides::default()).await?);
         let revision = plugin.revision.clone();
-        let mut plugins = inner
-            .plugins
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        for key in &revision.descriptor.serves {
-            let served = if revision.is_engine {
-                &mut plugins.engines
-            } else {
-                &mut plugins.providers
-            };
-            served.insert(key.clone(), plugin.clone());
-        }
-        plugins.by_digest.insert(revision.digest.clone(), plugin);
+        self.inner.serving.hold_and_serve(plugin);
         Ok(revision)
+    }
+
+    async fn linked(&self, found: Found<'_>, overrides: &Overrides) -> Result<Plugin, Failure> {
+        let inner = &self.inner;
+        let usual = (&inner.provider, &inner.engine_limits);
+        inner
+            .loader
+            .load(&inner.caller, &inner.engine, found, |is_engine| {
+                let usual = if is_engine { usual.1 } else { usual.0 };
+                usual.with(overrides)
+            })
+            .await
+    }
+
+    async fn admit_now(&self, candidate: &Candidate) -> Result<Arc<Revision>, Failure> {
+        let digest = Digest::of(&candidate.bytes);
+        if let Some(plugin) = self.inner.serving.plugin(&digest)
+            && plugin.overrides == candidate.limits
+        {
+            return Ok(plugin.revision.clone());
+        }
+        let label = candidate.label.as_str();
+        let component = self.compiled_from(&digest, &candidate.bytes, label).await?;
+        let found = Found {
+            digest,
+            bundled: false,
+            label,
+            component,
+        };
+        let mut plugin = self.linked(found, &candidate.limits).await?;
+        plugin.overrides = candidate.limits.clone();
+        let revision = plugin.revision.clone();
+        self.inner.serving.hold(Arc::new(plugin));
+        Ok(revision)
+    }
+}
+
+impl Revisions for Runtime {
+    fn admit<'a>(&'a self, candidate: &'a Candidate) -> Answering<'a, Arc<Revision>> {
+        Box::pin(self.admit_now(candidate))
+    }
+
+    fn serve(&self, plugin: &str, claim: Claim) {
+        self.inner.serving.serve(plugin, claim);
+    }
+
+    fn withdraw(&self, plugin: &str) {
+        self.inner.serving.withdraw(plugin);
+    }
+
+    fn successes(&self, digest: &Digest) -> u64 {
+        let plugin = self.inner.serving.plugin(digest);
+        plugin.map_or(0, |p| p.successes.load(Ordering::Relaxed))
+    }
+
+    fn keep(&self, digests: &BTreeSet<Digest>) {
+        self.inner.serving.keep(digests);
+    }
+
+    fn on_switched_back(&self, told: OnSwitchedBack) {
+        self.inner.serving.tell(told);
     }
 }
 
 impl Inner {
     fn plugin(&self, digest: &Digest) -> Result<Arc<Plugin>, Failure> {
-        let plugins = self.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        plugins.by_digest.get(digest).cloned().ok_or_else(|| {
+        self.serving.plugin(digest).ok_or_else(|| {
             Failure::new(
                 Stage::Plan,
                 Code::Internal,
@@ -298,7 +331,7 @@ impl Inner {
             .chain(call.session.iter().map(|s| s.expose()));
         let mut state = CallState::new(
             callee,
-            self.provider.clone(),
+            plugin.limits.clone(),
             Cleaner::of(secrets),
             call.deadline,
         );
@@ -337,47 +370,17 @@ fn lacks(plugin: &Plugin, stage: Stage, what: &str) -> Failure {
     )
 }
 
-fn unknown(what: &str, key: &str, known: &HashMap<String, Arc<Plugin>>) -> Failure {
-    let mut keys: Vec<&str> = known.keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    let keys = if keys.is_empty() {
-        "none is loaded".to_owned()
-    } else {
-        format!("there are: {}", keys.join(", "))
-    };
-    let key = postern_core::failure::one_line(key, 64);
-    Failure::new(
-        Stage::Plan,
-        Code::UnknownProvider,
-        format!("no plugin serves the {what} \"{key}\"; {keys}"),
-    )
-}
-
 impl PluginHost for Runtime {
     fn provider(&self, key: &str) -> Result<Arc<Revision>, Failure> {
-        let plugins = self
-            .inner
-            .plugins
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let plugin = plugins
-            .providers
-            .get(key)
-            .ok_or_else(|| unknown("provider", key, &plugins.providers))?;
-        Ok(plugin.revision.clone())
+        self.inner.serving.find(false, key)
     }
 
     fn engine(&self, name: &str) -> Result<Arc<Revision>, Failure> {
-        let plugins = self
-            .inner
-            .plugins
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let plugin = plugins
-            .engines
-            .get(name)
-            .ok_or_else(|| unknown("template engine", name, &plugins.engines))?;
-        Ok(plugin.revision.clone())
+        self.inner.serving.find(true, name)
+    }
+
+    fn distrust(&self, revision: &Digest, failure: &Failure) -> bool {
+        self.inner.serving.distrust(revision, failure)
     }
 
     fn examine<'a>(
@@ -445,12 +448,7 @@ impl Runtime {
             stage: Stage::Check,
         };
         let cleaner = Cleaner::of(credentials.iter().map(|c| c.value.expose()));
-        let state = CallState::new(
-            callee,
-            self.inner.provider.clone(),
-            cleaner,
-            limits::PURE_CALL,
-        );
+        let state = CallState::new(callee, plugin.limits.clone(), cleaner, limits::PURE_CALL);
         let mut given = to_guest::credentials(credentials);
         let config = config.to_owned();
         let answer = self.inner.caller.run(state, async |store| {
@@ -568,6 +566,7 @@ impl Runtime {
             .map(|o| from_guest::outcome(o, &reader))
             .collect();
         check::outcomes(&callee, &limits, requests, &outcomes)?;
+        plugin.successes.fetch_add(1, Ordering::Relaxed);
         Ok(outcomes)
     }
 
@@ -625,7 +624,7 @@ impl Runtime {
             function: "render",
             stage: Stage::Render,
         };
-        let limits = self.inner.engine_limits.clone();
+        let limits = plugin.limits.clone();
         let data = jobs.iter().flat_map(|j| &j.data).map(|d| d.value.expose());
         let state = CallState::new(
             callee.clone(),
@@ -649,6 +648,7 @@ impl Runtime {
             .map(|r| from_guest::rendered(r, &reader))
             .collect();
         check::rendered(&callee, &limits, jobs, &results)?;
+        plugin.successes.fetch_add(1, Ordering::Relaxed);
         Ok(results)
     }
 }

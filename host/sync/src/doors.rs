@@ -8,7 +8,7 @@ use std::sync::Arc;
 use postern_api::external_secret::StoreKind;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Read, SyncPlan};
-use postern_core::plugin::{Part, Pick, PluginHost, RenderJob, Rendered};
+use postern_core::plugin::{Part, Pick, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::shape;
 use postern_core::store::{Store, StoreId};
 use postern_core::template::{self, Desired};
@@ -19,6 +19,7 @@ use crate::fetcher::{Object, Reader, Span};
 use crate::prepare::Preparer;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use crate::trial::{self, Fallback, Wish};
 
 /// The template engine of targets.
 const ENGINE: &str = "go";
@@ -40,6 +41,7 @@ pub struct Checked {
 #[derive(Clone)]
 pub struct Doors {
     preparer: Arc<Preparer>,
+    fallback: Arc<Fallback>,
 }
 
 impl Doors {
@@ -52,6 +54,7 @@ impl Doors {
     ) -> Result<Self, Failure> {
         Ok(Self {
             preparer: Arc::new(Preparer::new(host, credentials, pending, settings)?),
+            fallback: Arc::default(),
         })
     }
 
@@ -99,22 +102,40 @@ impl Doors {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// Renders all templates of one target.
-    pub async fn render(&self, job: RenderJob) -> Result<Rendered, Failure> {
+    /// Whether a store goes together with a revision that does not serve yet: schema, config, and the plugin's own probe.
+    ///
+    /// Guarantees: what serves is not touched; sessions that the attempt opened are closed.
+    pub async fn try_out(
+        &self,
+        revision: &Arc<Revision>,
+        store: &Store,
+    ) -> Result<Checked, Failure> {
+        let preparer = Arc::new(trial::pinned(&self.preparer, revision)?);
+        let result = check(&preparer, &Arc::new(store.clone())).await;
+        preparer.shutdown().await;
+        result
+    }
+
+    /// Renders all templates of one target with the engine of this name; the Go engine where it has none.
+    pub async fn render(&self, engine: Option<&str>, job: RenderJob) -> Result<Rendered, Failure> {
         let host = &self.preparer.host;
-        let engine = host.engine(ENGINE)?;
-        let templates = job.templates.len();
-        let mut rendered = host.render(&engine.digest, &[job], &Vec::new()).await?;
-        match (rendered.pop(), rendered.is_empty()) {
-            (Some(only), true) if only.len() == templates => Ok(only),
-            _ => Err(Failure::new(
-                Stage::Render,
-                Code::ContractBroken,
-                format!(
-                    "the template engine \"{ENGINE}\" did not answer each template of the one job it was given"
-                ),
-            )),
-        }
+        let name = engine.unwrap_or(ENGINE);
+        let engine = host.engine(name)?;
+        let jobs = [job];
+        trial::render(&**host, &engine, async |digest| {
+            let mut rendered = host.render(digest, &jobs, &Vec::new()).await?;
+            match (rendered.pop(), rendered.is_empty()) {
+                (Some(only), true) if only.len() == jobs[0].templates.len() => Ok(only),
+                _ => Err(Failure::new(
+                    Stage::Render,
+                    Code::ContractBroken,
+                    format!(
+                        "the template engine \"{name}\" did not answer each template of the one job it was given"
+                    ),
+                )),
+            }
+        })
+        .await
     }
 
     /// The steps of a sync from fetch to what the target shall be.
@@ -125,18 +146,27 @@ impl Doors {
         let data = shape::shape(plan, answers)?;
         let rendered = match template::job(plan, &data) {
             None => None,
-            Some(job) => Some(self.render(job).await?),
+            Some(job) => {
+                let engine = plan.template.as_ref().and_then(|t| t.engine.as_deref());
+                Some(self.render(engine, job).await?)
+            }
         };
         template::compose(plan, data, rendered)
     }
 
     /// A store is gone or has changed: closes its sessions, within the close deadline.
     pub async fn forget(&self, store_uid: &str) {
+        if let Some(fallback) = self.fallback.current() {
+            fallback.forget(store_uid).await;
+        }
         self.preparer.forget(store_uid).await;
     }
 
     /// Closes all sessions, within the close deadline.
     pub async fn shutdown(&self) {
+        if let Some(fallback) = self.fallback.take() {
+            fallback.shutdown().await;
+        }
         self.preparer.shutdown().await;
     }
 
@@ -154,30 +184,76 @@ impl Doors {
         due: Instant,
     ) -> Vec<Result<Part, Failure>> {
         let n = wanted.len();
-        let identity = match store {
-            Some(store) => {
-                self.preparer
-                    .identity(store, Some(namespace), due, None)
-                    .await
-            }
-            None => Err(Failure::new(
-                Stage::Fetch,
-                Code::Internal,
-                "a read names a store that its plan does not have",
-            )),
+        let Some(store) = store else {
+            let what = "a read names a store that its plan does not have";
+            return vec![Err(Failure::new(Stage::Fetch, Code::Internal, what)); n];
         };
-        let identity = match identity {
-            Ok(Some(identity)) => identity,
-            Ok(None) => return vec![Err(crate::session::given_up()); n],
+        let wish = Wish {
+            store: store.clone(),
+            wanted,
+            namespace: namespace.to_owned(),
+            due,
+        };
+        let serving = match self.preparer.host.provider(&store.provider_key) {
+            Ok(serving) => serving,
             Err(failure) => return vec![Err(failure); n],
         };
-        let span = Span {
-            due,
-            deadline: Instant::now() + self.preparer.settings.wait_deadline,
-        };
-        let reader: Arc<dyn Reader> = Arc::new(self.preparer.access(identity.clone()));
-        identity.fetcher.fetch(&reader, wanted, span).await
+        let answers = ask(&self.preparer, &wish).await;
+        if answers.iter().all(|a| trial::failure(a).is_none()) {
+            return answers;
+        }
+        if let Some(fallback) = &serving.fallback {
+            return self
+                .second_opinion(&serving, fallback, &wish, answers)
+                .await;
+        }
+        // Another revision took over meanwhile, and the identity of the older one was given up under this read.
+        let now = self.preparer.host.provider(&store.provider_key);
+        match now {
+            Ok(now) if now.digest != serving.digest => ask(&self.preparer, &wish).await,
+            _ => answers,
+        }
     }
+
+    /// The last good revision's answers, where it has some that the one on trial lacks; that one then serves no more.
+    async fn second_opinion(
+        &self,
+        on_trial: &Revision,
+        fallback: &Arc<Revision>,
+        wish: &Wish,
+        answers: Vec<Result<Part, Failure>>,
+    ) -> Vec<Result<Part, Failure>> {
+        let Ok(preparer) = self.fallback.preparer(&self.preparer, fallback) else {
+            return answers;
+        };
+        let second = ask(&preparer, wish).await;
+        match trial::contradiction(&answers, &second) {
+            Some(failure) => {
+                self.preparer.host.distrust(&on_trial.digest, failure);
+                second
+            }
+            None => answers,
+        }
+    }
+}
+
+async fn ask(preparer: &Arc<Preparer>, wish: &Wish) -> Vec<Result<Part, Failure>> {
+    let n = wish.wanted.len();
+    let identity = preparer
+        .identity(&wish.store, Some(&wish.namespace), wish.due, None)
+        .await;
+    let identity = match identity {
+        Ok(Some(identity)) => identity,
+        Ok(None) => return vec![Err(crate::session::given_up()); n],
+        Err(failure) => return vec![Err(failure); n],
+    };
+    let span = Span {
+        due: wish.due,
+        deadline: Instant::now() + preparer.settings.wait_deadline,
+    };
+    let reader: Arc<dyn Reader> = Arc::new(preparer.access(identity.clone()));
+    let wanted = wish.wanted.clone();
+    identity.fetcher.fetch(&reader, wanted, span).await
 }
 
 async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, Failure> {

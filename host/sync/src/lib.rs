@@ -8,12 +8,14 @@ mod credentials;
 mod doors;
 mod fetcher;
 mod identity;
+mod pinned;
 mod policy;
 mod prepare;
 mod read;
 mod session;
 mod settings;
 mod stats;
+mod trial;
 
 pub use credentials::{Credentials, ObjectKind, ObjectName, Resolved, Version};
 pub use doors::{Checked, Doors, Pending};

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use postern_core::egress::{AllowedEndpoint, EgressPolicy, Origin, TlsSettings};
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plugin::{Credential, Descriptor, Endpoint, Material};
+use postern_core::grant::matches;
+use postern_core::plugin::{Credential, Descriptor, Endpoint, Material, Revision};
 use postern_core::secret::SecretValue;
 use postern_core::store::Store;
 
@@ -15,30 +16,70 @@ use crate::settings::Settings;
 
 /// The policy of a store's endpoints.
 pub(crate) fn egress(
-    store: &Store,
-    plugin: &Descriptor,
+    asking: Asking<'_>,
     endpoints: &[Endpoint],
     resolved: &[Credential],
     settings: &Settings,
 ) -> Result<EgressPolicy, Failure> {
     let endpoints = endpoints
         .iter()
-        .map(|endpoint| allowed(store, plugin, endpoint, resolved))
+        .map(|endpoint| allowed(asking, endpoint, resolved))
         .collect::<Result<Vec<_>, Failure>>()?;
     Ok(EgressPolicy {
         endpoints,
         rules: settings.rules.clone(),
-        asks_metadata: asks(plugin, "metadata-address"),
-        asks_api_server: asks(plugin, "api-server"),
+        asks_metadata: asking.may("metadata-address"),
+        asks_api_server: asking.may("api-server"),
     })
 }
 
 /// The directories that a plugin may read.
-pub(crate) fn directories(plugin: &Descriptor, settings: &Settings) -> BTreeMap<String, PathBuf> {
-    if asks(plugin, "files") {
-        settings.directories.clone()
-    } else {
-        BTreeMap::new()
+pub(crate) fn directories(asking: Asking<'_>, settings: &Settings) -> BTreeMap<String, PathBuf> {
+    if !asks(&asking.plugin.descriptor, "files") {
+        return BTreeMap::new();
+    }
+    let opened = |name: &str| {
+        asking
+            .plugin
+            .permits
+            .opens_directory(name, asking.namespace)
+    };
+    let all = settings.directories.iter();
+    all.filter(|(name, _)| opened(name))
+        .map(|(name, path)| (name.clone(), path.clone()))
+        .collect()
+}
+
+/// Which plugin asks, for which store and for which namespace; none where a store of the whole cluster is checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) plugin: &'a Revision,
+    pub(crate) namespace: Option<&'a str>,
+}
+
+impl Asking<'_> {
+    /// Whether the plugin may work here at all.
+    pub(crate) fn admitted(&self) -> Result<(), Failure> {
+        if self.plugin.permits.admits(self.namespace) {
+            return Ok(());
+        }
+        let namespace = self.namespace.unwrap_or_default();
+        Err(Failure::new(
+            Stage::Check,
+            Code::EgressDenied,
+            format!(
+                "{}: no PluginGrant lets the plugin \"{}\" work for namespace \"{namespace}\"; {}",
+                self.store.id,
+                self.plugin.descriptor.name,
+                self.plugin.permits.remedy("namespaces", namespace)
+            ),
+        ))
+    }
+
+    /// A kind of ask that has no further bound.
+    fn may(&self, kind: &str) -> bool {
+        asks(&self.plugin.descriptor, kind) && self.plugin.permits.allows_kind(kind, self.namespace)
     }
 }
 
@@ -59,11 +100,11 @@ fn asks(plugin: &Descriptor, kind: &str) -> bool {
 }
 
 fn allowed(
-    store: &Store,
-    plugin: &Descriptor,
+    asking: Asking<'_>,
     endpoint: &Endpoint,
     resolved: &[Credential],
 ) -> Result<AllowedEndpoint, Failure> {
+    let (store, plugin) = (asking.store, &asking.plugin.descriptor);
     // The text of the endpoint is not shown: what cannot be read as an origin may hide a password in its user part.
     let origin = Origin::parse(&endpoint.origin).map_err(|error| {
         Failure::new(
@@ -87,6 +128,19 @@ fn allowed(
             format!(
                 "{} names {origin}, which the plugin \"{}\" does not ask to reach; use an address that it serves",
                 store.id, plugin.name
+            ),
+        ));
+    }
+    if !asking.plugin.permits.opens(&origin, asking.namespace) {
+        let place = format!("{}:{}", origin.host, origin.port);
+        return Err(Failure::new(
+            Stage::Check,
+            Code::EgressDenied,
+            format!(
+                "{}: no PluginGrant lets the plugin \"{}\" reach {origin}; {}",
+                store.id,
+                plugin.name,
+                asking.plugin.permits.remedy("hosts", &place)
             ),
         ));
     }
@@ -137,70 +191,6 @@ fn pem(
                     format!("the plugin \"{}\" takes TLS material from {}{pointer}, which is none of its references", plugin.name, store.config_path()),
                 )
             })
-        }
-    }
-}
-
-/// `*`, `*.suffix`, or a host, each with or without a port. `*.suffix` is not the suffix itself.
-fn matches(pattern: &str, origin: &Origin) -> bool {
-    let (host, port) = split(pattern);
-    if port.is_some_and(|port| port != origin.port.to_string()) {
-        return false;
-    }
-    let host = host.to_ascii_lowercase();
-    match host.strip_prefix('*') {
-        Some("") => true,
-        Some(suffix) => {
-            suffix.starts_with('.')
-                && origin.host.len() > suffix.len()
-                && origin.host.ends_with(suffix)
-        }
-        None => !host.is_empty() && host == origin.host,
-    }
-}
-
-fn split(pattern: &str) -> (&str, Option<&str>) {
-    if let Some((host, after)) = pattern
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        return (host, after.strip_prefix(':'));
-    }
-    match pattern.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (pattern, None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-    use postern_core::egress::Origin;
-
-    #[test]
-    fn an_ask_opens_what_it_names_and_nothing_beside() {
-        let table = [
-            ("*", "https://any:1", true),
-            ("*:443", "https://any", true),
-            ("*:443", "https://any:8443", false),
-            ("*.corp", "https://vault.corp", true),
-            ("*.corp", "https://corp", false),
-            ("*.corp", "https://evilcorp", false),
-            ("*.corp:8200", "http://a.b.corp:8200", true),
-            ("*.corp:8200", "http://a.b.corp", false),
-            ("*corp", "https://evilcorp", false),
-            ("Vault.corp", "https://vault.corp:8200", true),
-            ("vault.corp:8200", "https://vault.corp:8200", true),
-            ("vault.corp", "https://vault.corp.evil", false),
-            ("[::1]:8200", "http://[::1]:8200", true),
-            ("", "https://a", false),
-        ];
-        for (pattern, origin, open) in table {
-            assert_eq!(
-                matches(pattern, &Origin::parse(origin).unwrap()),
-                open,
-                "{pattern} {origin}"
-            );
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use postern_api::external_secret::StoreKind;
 use postern_core::failure::{Code, Failure, Stage};
+use postern_core::grant::Permits;
 use postern_core::plugin::{Credential, Digest, Needs, PluginHost, Problem, Revision};
 use postern_core::reference;
 use postern_core::store::Store;
@@ -36,6 +37,7 @@ struct Edition {
     generation: i64,
     provider_key: String,
     digest: Digest,
+    permits: Permits,
     config: Arc<str>,
 }
 
@@ -144,6 +146,16 @@ impl Preparer {
         })
     }
 
+    /// A preparer that asks through another host and shares nothing but credentials and settings.
+    pub(crate) fn beside(&self, host: Arc<dyn PluginHost>) -> Result<Self, Failure> {
+        Self::new(
+            host,
+            self.credentials.clone(),
+            self.pending.clone(),
+            self.settings.clone(),
+        )
+    }
+
     /// The identity as which a namespace asks a store; none where a namespace matters and none was given.
     ///
     /// With `checked_since`, each credential is looked after that was not since then.
@@ -155,12 +167,19 @@ impl Preparer {
         checked_since: Option<Instant>,
     ) -> Result<Option<Arc<Identity>>, Failure> {
         let plugin = self.host.provider(&store.provider_key)?;
+        policy::Asking {
+            store,
+            plugin: &plugin,
+            namespace,
+        }
+        .admitted()?;
+        let by_namespace = plugin.permits.by_namespace();
         let room = self.room(store, plugin)?;
         let examined = self.examined(&room, due).await?;
         // The second round is for a plugin that says only with credentials at hand that the namespace matters.
         for _ in 0..2 {
             let asking = match (
-                room.per_namespace.load(Ordering::SeqCst) || examined.referent,
+                room.per_namespace.load(Ordering::SeqCst) || examined.referent || by_namespace,
                 namespace,
             ) {
                 (false, _) => None,
@@ -254,6 +273,7 @@ impl Preparer {
             generation: store.generation,
             provider_key: store.provider_key.clone(),
             digest: plugin.digest.clone(),
+            permits: plugin.permits.clone(),
             config: store.config.clone(),
         };
         let mut rooms = lock(&self.rooms);
@@ -497,13 +517,12 @@ impl Preparer {
         }
         let told = needs.per_namespace || examined.needs.per_namespace;
         let plugin = &room.plugin;
-        let egress = policy::egress(
-            &room.store,
-            &plugin.descriptor,
-            &needs.endpoints,
-            &all,
-            &self.settings,
-        )?;
+        let asker = policy::Asking {
+            store: &room.store,
+            plugin,
+            namespace: asking.as_deref(),
+        };
+        let egress = policy::egress(asker, &needs.endpoints, &all, &self.settings)?;
         let grants = Grants {
             credentials: for_guests(&all, &needs),
             egress: Arc::new(egress),
@@ -521,9 +540,9 @@ impl Preparer {
             store: room.store.clone(),
             plugin: plugin.clone(),
             told_namespace: asking.clone().filter(|_| told),
-            asking,
+            asking: asking.clone(),
             needed: examined.needed.clone(),
-            directories: Arc::new(policy::directories(&plugin.descriptor, &self.settings)),
+            directories: Arc::new(policy::directories(asker, &self.settings)),
             grants,
         };
         Ok((Arc::new(self.assemble(parts)), objects))

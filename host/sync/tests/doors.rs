@@ -571,7 +571,7 @@ async fn all_templates_of_a_target_are_rendered_in_order() {
         templates: vec![template("x", "{{ .a }}!"), template("y", "plain")],
         data: vec![],
     };
-    let rendered = desk.doors.render(job).await.unwrap();
+    let rendered = desk.doors.render(None, job).await.unwrap();
     let texts: Vec<Vec<u8>> = rendered
         .into_iter()
         .map(|r| r.unwrap().expose().to_vec())

@@ -89,6 +89,8 @@ fn revision(key: &str) -> Revision {
         has_find: false,
         is_engine: key == "go",
         bundled: true,
+        permits: postern_core::grant::Permits::All,
+        fallback: None,
     }
 }
 

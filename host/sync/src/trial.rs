@@ -1,0 +1,114 @@
+//! A revision on trial: what it cannot answer, the last good revision is asked. If that one can, it serves again, and the
+//! sync that met the failure gets its answer: no sync fails for a new revision's sake.
+//!
+//! The last good revision asks with identities and sessions of its own, kept while the trial lasts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use postern_core::failure::Failure;
+use postern_core::plugin::{Digest, Part, Pick, PluginHost, Rendered, Revision};
+use postern_core::store::Store;
+use tokio::time::Instant;
+
+use crate::fetcher::Object;
+use crate::pinned::Pinned;
+use crate::prepare::Preparer;
+
+/// Keeps the identities of the last good revision.
+#[derive(Default)]
+pub(crate) struct Fallback(Mutex<Option<(Digest, Arc<Preparer>)>>);
+
+impl Fallback {
+    /// The preparer that asks with this revision only.
+    pub(crate) fn preparer(
+        &self,
+        serving: &Arc<Preparer>,
+        revision: &Arc<Revision>,
+    ) -> Result<Arc<Preparer>, Failure> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((digest, preparer)) = &*kept
+            && *digest == revision.digest
+        {
+            return Ok(preparer.clone());
+        }
+        let preparer = Arc::new(pinned(serving, revision)?);
+        let old = kept.replace((revision.digest.clone(), preparer.clone()));
+        drop(kept);
+        if let Some((_, old)) = old {
+            tokio::spawn(async move { old.shutdown().await });
+        }
+        Ok(preparer)
+    }
+
+    /// What is kept, to close its sessions.
+    pub(crate) fn take(&self) -> Option<Arc<Preparer>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take().map(|(_, preparer)| preparer)
+    }
+
+    /// What is kept.
+    pub(crate) fn current(&self) -> Option<Arc<Preparer>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map(|(_, preparer)| preparer.clone())
+    }
+}
+
+/// A preparer of its own for one revision.
+pub(crate) fn pinned(serving: &Preparer, revision: &Arc<Revision>) -> Result<Preparer, Failure> {
+    let host = Arc::new(Pinned {
+        host: serving.host.clone(),
+        revision: revision.clone(),
+    });
+    serving.beside(host)
+}
+
+/// What is read from a store for one namespace.
+#[derive(Clone)]
+pub(crate) struct Wish {
+    pub(crate) store: Arc<Store>,
+    pub(crate) wanted: Vec<(Object, Pick)>,
+    pub(crate) namespace: String,
+    pub(crate) due: Instant,
+}
+
+/// The failure of an answer.
+pub(crate) fn failure(answer: &Result<Part, Failure>) -> Option<&Failure> {
+    match answer {
+        Err(failure) | Ok(Part::Failed(failure)) => Some(failure),
+        Ok(Part::Value(_) | Part::Members(_)) => None,
+    }
+}
+
+/// The failure of the revision on trial for something that the last good one answered.
+pub(crate) fn contradiction<'a>(
+    on_trial: &'a [Result<Part, Failure>],
+    last_good: &[Result<Part, Failure>],
+) -> Option<&'a Failure> {
+    let mut pairs = on_trial.iter().zip(last_good);
+    pairs.find_map(|(new, old)| failure(new).filter(|_| failure(old).is_none()))
+}
+
+/// Renders with the revision that serves, and with the last good one what it cannot.
+pub(crate) async fn render(
+    host: &dyn PluginHost,
+    engine: &Revision,
+    rendering: impl AsyncFn(&Digest) -> Result<Rendered, Failure>,
+) -> Result<Rendered, Failure> {
+    let rendered = rendering(&engine.digest).await;
+    let (Some(fallback), Some(failure)) = (&engine.fallback, first_failure(&rendered)) else {
+        return rendered;
+    };
+    let second = rendering(&fallback.digest).await;
+    if first_failure(&second).is_some() {
+        return rendered;
+    }
+    host.distrust(&engine.digest, failure);
+    second
+}
+
+fn first_failure(rendered: &Result<Rendered, Failure>) -> Option<&Failure> {
+    match rendered {
+        Err(failure) => Some(failure),
+        Ok(texts) => texts.iter().find_map(|text| text.as_ref().err()),
+    }
+}

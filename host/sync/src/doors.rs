@@ -121,21 +121,7 @@ impl Doors {
         let host = &self.preparer.host;
         let name = engine.unwrap_or(ENGINE);
         let engine = host.engine(name)?;
-        let jobs = [job];
-        trial::render(&**host, &engine, async |digest| {
-            let mut rendered = host.render(digest, &jobs, &Vec::new()).await?;
-            match (rendered.pop(), rendered.is_empty()) {
-                (Some(only), true) if only.len() == jobs[0].templates.len() => Ok(only),
-                _ => Err(Failure::new(
-                    Stage::Render,
-                    Code::ContractBroken,
-                    format!(
-                        "the template engine \"{name}\" did not answer each template of the one job it was given"
-                    ),
-                )),
-            }
-        })
-        .await
+        trial::render(&**host, &engine, job).await
     }
 
     /// The steps of a sync from fetch to what the target shall be.

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postern_core::failure::Failure;
-use postern_core::plugin::{Digest, Part, Pick, PluginHost, Rendered, Revision};
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plugin::{Digest, Part, Pick, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::store::Store;
 use tokio::time::Instant;
 
@@ -92,18 +92,38 @@ pub(crate) fn contradiction<'a>(
 pub(crate) async fn render(
     host: &dyn PluginHost,
     engine: &Revision,
-    rendering: impl AsyncFn(&Digest) -> Result<Rendered, Failure>,
+    job: RenderJob,
 ) -> Result<Rendered, Failure> {
-    let rendered = rendering(&engine.digest).await;
+    let jobs = [job];
+    let rendered = render_once(host, engine, &jobs).await;
     let (Some(fallback), Some(failure)) = (&engine.fallback, first_failure(&rendered)) else {
         return rendered;
     };
-    let second = rendering(&fallback.digest).await;
+    let second = render_once(host, fallback, &jobs).await;
     if first_failure(&second).is_some() {
         return rendered;
     }
     host.distrust(&engine.digest, failure);
     second
+}
+
+async fn render_once(
+    host: &dyn PluginHost,
+    engine: &Revision,
+    jobs: &[RenderJob; 1],
+) -> Result<Rendered, Failure> {
+    let mut rendered = host.render(&engine.digest, jobs, &Vec::new()).await?;
+    match (rendered.pop(), rendered.is_empty()) {
+        (Some(only), true) if only.len() == jobs[0].templates.len() => Ok(only),
+        _ => Err(Failure::new(
+            Stage::Render,
+            Code::ContractBroken,
+            format!(
+                "the template engine \"{}\" did not answer each template of the one job it was given",
+                engine.descriptor.name
+            ),
+        )),
+    }
 }
 
 fn first_failure(rendered: &Result<Rendered, Failure>) -> Option<&Failure> {

@@ -120,10 +120,7 @@ fn request() -> Request {
 
 fn print(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
-    let late = times
-        .get(times.len() * 99 / 100)
-        .copied()
-        .unwrap_or_default();
+    let late = percentile_99(times);
     println!(
         "{what}: median {:.1} us, 99th percentile {:.1} us, {} calls",
         micros(median(times)),
@@ -132,10 +129,17 @@ fn print(what: &str, times: &mut [Duration]) {
     );
 }
 
-fn median(sorted: &[Duration]) -> Duration {
+/// Of times in order.
+pub fn percentile_99(sorted: &[Duration]) -> Duration {
+    let at = sorted.len() * 99 / 100;
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+/// Of times in order.
+pub fn median(sorted: &[Duration]) -> Duration {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-fn micros(time: Duration) -> f64 {
+pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod cluster;
+mod plugins;
 mod process;
 
 use std::path::PathBuf;
@@ -32,6 +33,12 @@ enum What {
         #[arg(long, default_value_t = 5000)]
         calls: usize,
     },
+    /// The example provider in every language, and two template engines: size, times, memory.
+    Plugins {
+        /// Calls that are timed.
+        #[arg(long, default_value_t = 500)]
+        calls: usize,
+    },
     /// A first sync on a real API server, beside a bare client with the same writes.
     Cluster {
         /// ExternalSecrets.
@@ -50,6 +57,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let all = [
         What::Call { calls: 5000 },
+        What::Plugins { calls: 500 },
         What::Cluster {
             objects: 1000,
             keys: 100,
@@ -58,6 +66,14 @@ fn main() -> anyhow::Result<()> {
     for what in arguments.what.map_or(all.to_vec(), |one| vec![one]) {
         match what {
             What::Call { calls } => runtime.block_on(call::run(&arguments.guests, calls))?,
+            What::Plugins { calls } => {
+                let tools = plugins::guest_tools();
+                let places = plugins::Places {
+                    guests: &arguments.guests,
+                    guest_tools: tools.as_deref(),
+                };
+                runtime.block_on(plugins::run(&places, calls))?;
+            }
             What::Cluster { objects, keys } => {
                 runtime.block_on(cluster::run(&postern, cluster::Size { objects, keys }))?
             }

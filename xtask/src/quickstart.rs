@@ -7,8 +7,8 @@ use anyhow::Context as _;
 
 use crate::steps::Steps;
 
-/// Builds what it needs, and runs the example on a copy of its backend, so that a rotation leaves no trace in the sources.
-pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
+/// Builds the binary postern, and lays the compiled plugins beside it.
+pub fn prepare(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo(
         "build postern",
         &[
@@ -25,6 +25,12 @@ pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
     if !is_bundled(steps) {
         crate::bundle(steps)?;
     }
+    Ok(())
+}
+
+/// Builds what it needs, and runs the example on a copy of its backend, so that a rotation leaves no trace in the sources.
+pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
+    prepare(steps)?;
     let example = steps.root().join("examples/quickstart");
     let work = steps.target().join("quickstart");
     let (vault, out) = (work.join("vault"), work.join("out"));

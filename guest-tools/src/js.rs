@@ -19,6 +19,7 @@ use crate::{command, component};
 /// The tools with their versions and checksums, as npm wants them.
 const PACKAGE: &str = include_str!("js/package.json");
 const LOCK: &str = include_str!("js/package-lock.json");
+const BUNDLE: &str = include_str!("js/bundle.mjs");
 
 /// Oldest major version of Node that the tools and the SDK are used with.
 const OLDEST_NODE: u32 = 20;
@@ -213,20 +214,15 @@ fn bundle(project: &Project, tools: &Path, scratch: &Path) -> Result<PathBuf> {
     let entry = scratch.join("entry.js");
     fs::write(&entry, entry_text(project, &sdk)?)?;
     let bundle = scratch.join("bundle.js");
-    let mut esbuild = Command::new("node");
-    esbuild
-        .current_dir(&project.folder)
-        .arg(tools.join("node_modules/esbuild/bin/esbuild"))
+    let script = scratch.join("bundle.mjs");
+    fs::write(&script, BUNDLE)?;
+    let mut node = Command::new("node");
+    node.current_dir(&project.folder)
+        .arg(fs::canonicalize(&script)?)
+        .arg(tools.join("node_modules/esbuild/lib/main.js"))
         .arg(fs::canonicalize(&entry)?)
-        .arg(format!(
-            "--outfile={}",
-            std::path::absolute(&bundle)?.display()
-        ))
-        .args(["--bundle", "--format=esm", "--platform=neutral"])
-        .args(["--main-fields=module,main", "--target=es2023"])
-        .args(["--external:postern:plugin/*", "--legal-comments=none"])
-        .args(["--keep-names", "--log-level=warning"]);
-    command::run(&mut esbuild).context("could not bundle the modules of the plugin")?;
+        .arg(std::path::absolute(&bundle)?);
+    command::run(&mut node).context("could not bundle the modules of the plugin")?;
     Ok(bundle)
 }
 

@@ -166,6 +166,22 @@ fn examples(steps: &mut Steps) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the template of a language's SDK as it lies there.
+pub fn template(steps: &mut Steps, language: &str) -> anyhow::Result<()> {
+    let folder = steps.root().join("sdk").join(language).join("template");
+    let out = steps.guests().join(format!("template-{language}.wasm"));
+    guest_tools(
+        steps,
+        &format!("build the template for {language}"),
+        &[
+            "project",
+            &folder.display().to_string(),
+            "--out",
+            &out.display().to_string(),
+        ],
+    )
+}
+
 fn guest_tools(steps: &mut Steps, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
     steps.binary(what, "postern-guest-tools", "guest-tools", arguments)
 }

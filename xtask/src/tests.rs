@@ -27,6 +27,14 @@ pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> 
             for (folder, packages) in GO {
                 go(steps, folder, packages, &mut counts)?;
             }
+            // Building the template puts the SDK where its tests look for it; examples have been built by now.
+            if let Err(error) = crate::template(steps, "js") {
+                eprintln!("--- {error:#}");
+                counts.failed += 1;
+            }
+            for folder in JS {
+                js(steps, folder, &mut counts)?;
+            }
         }
     }
     steps.summary();
@@ -130,6 +138,35 @@ fn go(steps: &mut Steps, folder: &str, packages: &str, counts: &mut Counts) -> a
     Ok(())
 }
 
+/// Folders below which node finds tests.
+const JS: [&str; 3] = ["sdk/js/test", "sdk/js/template", "examples/provider-js"];
+
+fn js(steps: &mut Steps, folder: &str, counts: &mut Counts) -> anyhow::Result<()> {
+    let what = format!("test {folder}");
+    let mut command = Command::new("node");
+    command
+        .args(["--test", "--test-reporter=tap"])
+        .current_dir(steps.root().join(folder));
+    let mut here = Counts::default();
+    let mut hidden = Vec::new();
+    let watched = steps.watch(&what, command, |line| {
+        here.add(tap_line(line));
+        hidden.push(line.to_owned());
+        false
+    });
+    let well = watched.unwrap_or_else(|error| {
+        eprintln!("--- {error:#}; install Node.js 20 or newer from https://nodejs.org or your distribution");
+        false
+    });
+    if !well {
+        for line in hidden {
+            println!("{line}");
+        }
+    }
+    counts.take(here, well);
+    Ok(())
+}
+
 impl Counts {
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
@@ -176,9 +213,42 @@ fn go_line(line: &str) -> Counts {
     }
 }
 
+/// Reads the closing lines `# pass 5` and `# fail 0` of TAP as node writes it.
+fn tap_line(line: &str) -> Counts {
+    let number = |name: &str| {
+        line.strip_prefix(name)
+            .and_then(|rest| rest.trim().parse().ok())
+    };
+    Counts {
+        passed: number("# pass ").unwrap_or(0),
+        failed: number("# fail ").unwrap_or(0),
+    }
+}
+
 #[cfg(test)]
 mod cases {
-    use super::{Counts, cargo_line, go_line};
+    use super::{Counts, cargo_line, go_line, tap_line};
+
+    #[test]
+    fn reads_the_counts_of_node() {
+        let lines = [
+            "ok 1 - # pass 9 of a name",
+            "# tests 7",
+            "# pass 5",
+            "# fail 2",
+        ];
+        let mut counts = Counts::default();
+        for line in lines {
+            counts.add(tap_line(line));
+        }
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 5,
+                failed: 2
+            }
+        );
+    }
 
     #[test]
     fn reads_the_counts_of_cargo_and_go() {

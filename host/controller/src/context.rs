@@ -7,12 +7,14 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use postern_core::plan::PlanSettings;
+use postern_core::plugin::PluginHost;
 use postern_core::store::StoreId;
 use postern_sync::{Doors, Pending};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::events::Poster;
+use crate::plugins::{Memories, Plugins};
 use crate::queue::Queue;
 use crate::run::OnSync;
 use crate::world::{Key, World};
@@ -26,6 +28,10 @@ pub(crate) struct Context {
     pub(crate) world: World,
     pub(crate) queue: Arc<Queue<Key>>,
     pub(crate) doors: Doors,
+    pub(crate) host: Arc<dyn PluginHost>,
+    /// Plugins from outside; none where they are not served.
+    pub(crate) plugins: Option<Plugins>,
+    pub(crate) memories: Arc<Memories>,
     pub(crate) events: Poster,
     /// UID and generation under which a store was last checked, so that its sessions are closed when either changes.
     pub(crate) sessions: Mutex<HashMap<StoreId, (String, i64)>>,

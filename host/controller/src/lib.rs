@@ -1,7 +1,8 @@
 //! Postern in a cluster: watches, reconciles, writes Secrets and statuses. The only crate that talks to Kubernetes.
 //!
 //! The path of a sync: `watch` → `queue` → `observe` → plan (core) → doors (`postern-sync`) → `target` →
-//! conclude (core) → `commit`; `reconcile` shows it on one screen. `stores` is the same for stores. It is not
+//! conclude (core) → `commit`; `reconcile` shows it on one screen. `stores` is the same for stores,
+//! `plugins` for plugins from outside. It is not
 //! here what a sync decides, nor what a plugin is.
 
 mod api_error;
@@ -10,6 +11,7 @@ mod context;
 mod credentials;
 mod events;
 mod observe;
+mod plugins;
 mod preflight;
 mod queue;
 mod reconcile;
@@ -19,4 +21,5 @@ mod target;
 mod watch;
 mod world;
 
+pub use plugins::Plugins;
 pub use run::{Error, OnSync, Options, Readiness, run};

@@ -8,29 +8,30 @@ use serde_json::Value;
 use crate::Error;
 
 /// Places in the schema that only our CRDs have.
-const OURS: [(&str, &str); 3] = [
+const OURS: [(&str, &str); 5] = [
     (
-        "externalsecrets",
+        "externalsecrets.external-secrets.io",
         "/status/properties/conditions/items/properties/observedGeneration",
     ),
     (
-        "secretstores",
+        "secretstores.external-secrets.io",
         "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
     ),
     (
-        "clustersecretstores",
+        "clustersecretstores.external-secrets.io",
         "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
     ),
+    ("plugins.postern.dev", "/spec/properties/serves"),
+    ("plugingrants.postern.dev", "/spec/properties/hosts"),
 ];
 
 /// Fails with what to do where a CRD is missing or another's.
 pub(crate) async fn check(client: &Client) -> Result<(), Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for (plural, pointer) in OURS {
-        let name = format!("{plural}.{}", postern_api::names::GROUP);
-        let crd = match api.get_opt(&name).await {
+    for (name, pointer) in OURS {
+        let crd = match api.get_opt(name).await {
             Ok(Some(crd)) => crd,
-            Ok(None) => return Err(Error::CrdMissing(name)),
+            Ok(None) => return Err(Error::CrdMissing(name.to_owned())),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 tracing::warn!(
                     "may not read CustomResourceDefinitions, so it is not known whether they are Postern's"
@@ -40,7 +41,7 @@ pub(crate) async fn check(client: &Client) -> Result<(), Error> {
             Err(source) => return Err(Error::Unreachable(source)),
         };
         if !has(&serde_json::to_value(&crd).unwrap_or_default(), pointer) {
-            return Err(Error::CrdForeign(name));
+            return Err(Error::CrdForeign(name.to_owned()));
         }
     }
     Ok(())
@@ -48,10 +49,11 @@ pub(crate) async fn check(client: &Client) -> Result<(), Error> {
 
 fn has(crd: &Value, pointer: &str) -> bool {
     let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
-    let served = versions
-        .into_iter()
-        .flatten()
-        .find(|version| version["name"] == "v1" && version["served"] == true);
+    let served = versions.into_iter().flatten().find(|version| {
+        ["v1", postern_api::names::POSTERN_VERSION]
+            .contains(&version["name"].as_str().unwrap_or_default())
+            && version["served"] == true
+    });
     served.is_some_and(|version| {
         version
             .pointer(&format!("/schema/openAPIV3Schema/properties{pointer}"))
@@ -66,15 +68,15 @@ mod tests {
     #[test]
     fn our_own_crds_are_recognised_and_those_without_our_marks_are_not() {
         let crds = postern_api::crds();
-        for (plural, pointer) in OURS {
+        for (name, pointer) in OURS {
             let crd = crds
                 .iter()
-                .find(|crd| crd["spec"]["names"]["plural"] == plural)
+                .find(|crd| crd["metadata"]["name"] == name)
                 .unwrap();
-            assert!(has(crd, pointer), "{plural}");
+            assert!(has(crd, pointer), "{name}");
             let mut other = crd.clone();
             other["spec"]["versions"][0]["name"] = "v1beta1".into();
-            assert!(!has(&other, pointer), "{plural}");
+            assert!(!has(&other, pointer), "{name}");
         }
         assert!(!has(
             &serde_json::json!({"spec": {"versions": [{"name": "v1", "served": true, "schema": {}}]}}),

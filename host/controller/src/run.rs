@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use postern_api::{ClusterSecretStore, ExternalSecret, SecretStore};
+use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
 use postern_core::conclude::Written;
 use postern_core::failure::{Code, Failure};
 use postern_core::plan::PlanSettings;
@@ -21,12 +21,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::context::{Context, Owed};
 use crate::credentials::ApiCredentials;
 use crate::events::Poster;
-use crate::queue::Queue;
+use crate::plugins::{Memories, Plugins};
+use crate::queue::{Class, Queue};
 use crate::watch::{
-    ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, SecretStores, Targets, follow,
+    ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, PluginGrants, PluginObjects,
+    SecretStores, Targets, follow,
 };
 use crate::world::{Key, World};
-use crate::{preflight, reconcile, stores, target};
+use crate::{plugins, preflight, reconcile, stores, target};
 
 /// Syncs at once. Most of them wait for a value that comes in one call with the others', so it bounds memory, not work.
 const IN_FLIGHT: usize = 1024;
@@ -53,6 +55,8 @@ pub struct Options {
     pub doors: postern_sync::Settings,
     /// Counts syncs, where somebody wants to.
     pub on_sync: Option<OnSync>,
+    /// Serves plugins from outside, where it is given; never with one namespace only, since Plugins are the cluster's.
+    pub plugins: Option<Plugins>,
     /// Told once all that existed at the start has been seen and work has begun.
     pub readiness: Readiness,
 }
@@ -66,6 +70,7 @@ impl Default for Options {
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
             on_sync: None,
+            plugins: None,
             readiness: Readiness::default(),
         }
     }
@@ -145,6 +150,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
         ready = watches.listed() => ready?,
     }
+    plugins::come_back(&ctx).await;
     // Not fatal: what is not learnt here is read one by one.
     if let Err(error) = target::learn_all(&ctx).await {
         tracing::warn!(
@@ -175,8 +181,21 @@ fn context(
     let credentials = Arc::new(ApiCredentials {
         client: client.clone(),
     });
+    let plugins = options
+        .plugins
+        .clone()
+        .filter(|_| options.namespace.is_none());
+    let memories = Arc::new(Memories::default());
+    if let Some(plugins) = &plugins {
+        let (memories, queue) = (Arc::clone(&memories), Arc::clone(&queue));
+        plugins.revisions.on_switched_back(Arc::new(move |back| {
+            let key = Key::Plugin(back.plugin.clone());
+            memories.note(back);
+            queue.touch([(key, Class::Store)]);
+        }));
+    }
     let doors = Doors::new(
-        host,
+        Arc::clone(&host),
         credentials,
         Arc::new(Owed(Arc::clone(&queue))),
         options.doors.clone(),
@@ -193,6 +212,9 @@ fn context(
         world: World::default(),
         queue,
         doors,
+        host,
+        plugins,
+        memories,
         events,
         sessions: Mutex::new(HashMap::new()),
         on_sync: options.on_sync.clone(),
@@ -229,6 +251,12 @@ impl Watches {
             let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());
             self.add::<ClusterSecretStores>(ctx, watcher(stores, config()));
             self.add::<Namespaces>(ctx, watcher(namespaces, config()));
+        }
+        if ctx.plugins.is_some() {
+            let all: Api<DeserializeGuard<Plugin>> = Api::all(ctx.client.clone());
+            let grants: Api<DeserializeGuard<PluginGrant>> = Api::all(ctx.client.clone());
+            self.add::<PluginObjects>(ctx, watcher(all, config()));
+            self.add::<PluginGrants>(ctx, watcher(grants, config()));
         }
     }
 
@@ -279,6 +307,7 @@ async fn work_on(ctx: &Arc<Context>, work: &mut JoinSet<()>, in_flight: usize) {
             let next = match &taken.key {
                 Key::Store(id) => stores::reconcile(&ctx, id).await,
                 Key::ExternalSecret(key) => reconcile::reconcile(&ctx, key, taken.due).await,
+                Key::Plugin(name) => plugins::reconcile(&ctx, name).await,
             };
             lease.finish(next);
             drop(place);

@@ -14,7 +14,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use postern_api::external_secret::StoreKind;
-use postern_api::{ClusterSecretStore, ExternalSecret, SecretStore};
+use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::store::StoreId;
 use tokio::sync::oneshot;
@@ -247,6 +247,70 @@ impl Mirror for Namespaces {
 
     fn known(state: &State) -> Vec<String> {
         state.namespace_names()
+    }
+}
+
+/// Mirrors Plugins.
+pub(crate) struct PluginObjects;
+
+impl Mirror for PluginObjects {
+    type Object = DeserializeGuard<Plugin>;
+    type Id = String;
+    const KIND: &'static str = "Plugin";
+
+    fn id(meta: &ObjectMeta) -> String {
+        meta.name.clone().unwrap_or_default()
+    }
+
+    fn see(state: &mut State, object: Self::Object) -> Touched {
+        match object.0 {
+            Ok(plugin) => state.plugins.see(plugin),
+            Err(invalid) => {
+                unreadable(Self::KIND, &invalid.metadata);
+                state.plugins.see_malformed(&invalid.metadata)
+            }
+        }
+    }
+
+    fn lose(state: &mut State, id: &String) -> Touched {
+        state.plugins.lose(id)
+    }
+
+    fn known(state: &State) -> Vec<String> {
+        state.plugins.names()
+    }
+}
+
+/// Mirrors PluginGrants.
+pub(crate) struct PluginGrants;
+
+impl Mirror for PluginGrants {
+    type Object = DeserializeGuard<PluginGrant>;
+    type Id = String;
+    const KIND: &'static str = "PluginGrant";
+
+    fn id(meta: &ObjectMeta) -> String {
+        meta.name.clone().unwrap_or_default()
+    }
+
+    fn see(state: &mut State, object: Self::Object) -> Touched {
+        match object.0 {
+            Ok(grant) => state.plugins.see_grant(grant),
+            Err(invalid) => {
+                unreadable(Self::KIND, &invalid.metadata);
+                // What cannot be read opens nothing.
+                let name = invalid.metadata.name.unwrap_or_default();
+                state.plugins.lose_grant(&name)
+            }
+        }
+    }
+
+    fn lose(state: &mut State, id: &String) -> Touched {
+        state.plugins.lose_grant(id)
+    }
+
+    fn known(state: &State) -> Vec<String> {
+        state.plugins.grant_names()
     }
 }
 

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::secret_store::{SecretStoreSpec, SecretStoreStatus};
 use postern_api::{ExternalSecret, ExternalSecretStatus, names};
+use postern_core::conclude;
 use postern_core::failure::Failure;
 use postern_core::plan::{self, StoreState, TargetMeta};
 use postern_core::store::{self, Store, StoreId};
 
+use crate::plugins;
 use crate::queue::Class;
 
 /// Names a namespaced object.
@@ -38,6 +40,8 @@ pub(crate) enum Key {
     Store(StoreId),
     /// An ExternalSecret to sync.
     ExternalSecret(ObjectKey),
+    /// A Plugin to look at, by name.
+    Plugin(String),
 }
 
 /// Keys that a change touches.
@@ -102,6 +106,8 @@ pub(crate) struct State {
     namespaces: HashMap<String, BTreeMap<String, String>>,
     targets: HashMap<ObjectKey, TargetMeta>,
     known: HashMap<ObjectKey, Known>,
+    /// Plugins and their grants.
+    pub(crate) plugins: plugins::Known,
 }
 
 impl State {
@@ -286,6 +292,43 @@ impl State {
         users
             .map(|key| (Key::ExternalSecret(key.clone()), Class::Changed))
             .collect()
+    }
+
+    /// Another plugin serves these keys: their stores are checked again, or who uses these template engines is synced.
+    pub(crate) fn users_of_keys(&self, is_engine: bool, keys: &BTreeSet<String>) -> Touched {
+        if is_engine {
+            let users = self.secrets.iter().filter(|(_, entry)| {
+                let template = entry
+                    .object
+                    .spec
+                    .target
+                    .as_ref()
+                    .and_then(|t| t.template.as_ref());
+                let engine = template.and_then(|t| t.engine.as_deref());
+                engine.is_some_and(|name| keys.contains(name))
+            });
+            return users
+                .map(|(key, _)| (Key::ExternalSecret(key.clone()), Class::Changed))
+                .collect();
+        }
+        let stores = self.stores.iter().filter(|(_, entry)| serves(entry, keys));
+        stores
+            .map(|(id, _)| (Key::Store(id.clone()), Class::Store))
+            .collect()
+    }
+
+    /// Stores with one of these keys that can be used, by the last check or by what an earlier process found.
+    pub(crate) fn usable_stores(&self, keys: &BTreeSet<String>) -> Vec<Arc<Store>> {
+        let usable = |entry: &StoreEntry| match entry.standing {
+            Standing::Ready => true,
+            Standing::Unchecked => conclude::store_is_ready(entry.status.as_ref()).is_ok(),
+            Standing::NotReady(_) => false,
+        };
+        let stores = self
+            .stores
+            .values()
+            .filter(|e| !e.being_deleted && serves(e, keys) && usable(e));
+        stores.filter_map(|e| e.parsed.clone().ok()).collect()
     }
 
     /// A managed Secret was seen. A version that we wrote ourselves touches nobody.
@@ -510,6 +553,11 @@ fn target_meta(meta: &ObjectMeta) -> TargetMeta {
 /// The state that all tasks share. The lock is never held across an await.
 #[derive(Debug, Default)]
 pub(crate) struct World(Mutex<State>);
+
+fn serves(entry: &StoreEntry, keys: &BTreeSet<String>) -> bool {
+    let store = entry.parsed.as_ref();
+    store.is_ok_and(|store| keys.contains(&store.provider_key))
+}
 
 impl World {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -140,6 +140,8 @@ codes! {
     ContractBroken = (1603, "contract-broken", Plugin, AtInterval),
     /// The plugin cannot be loaded.
     PluginInvalid = (1604, "plugin-invalid", Plugin, OnChange),
+    /// The Plugin that serves a key is not active.
+    PluginNotActive = (1606, "plugin-not-active", Plugin, Backoff),
     /// A defect or a lack of resources of the host.
     Internal = (1901, "internal", Postern, Backoff),
 }

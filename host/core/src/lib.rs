@@ -10,6 +10,7 @@ pub mod go;
 pub mod grant;
 pub mod plan;
 pub mod plugin;
+pub mod progress;
 pub mod reference;
 pub mod rollout;
 pub mod schedule;

@@ -111,6 +111,7 @@ fn advice(code: Code) -> Advice {
         | Code::Trapped
         | Code::ContractBroken
         | Code::PluginInvalid
+        | Code::PluginNotActive
         | Code::Internal => guarded(code),
     }
 }
@@ -382,6 +383,15 @@ fn guarded(code: Code) -> Advice {
             "The plugin cannot be loaded.",
             &["The file is no component, is damaged, or imports what no plugin may."],
             &["Build it for the world `provider` or `template-engine` of `postern:plugin`."],
+        ),
+        Code::PluginNotActive => row(
+            "A Plugin serves this key, and no revision of it is active.",
+            &[
+                "It asks for something that no PluginGrant allows.",
+                "Its registry cannot be reached, or the component cannot be loaded.",
+                "It was asked for before it was ready.",
+            ],
+            &["Look at the conditions of the Plugin: `kubectl describe plugin NAME`."],
         ),
         _ => row(
             "A defect of Postern, or a lack of resources where it runs.",

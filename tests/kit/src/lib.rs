@@ -10,6 +10,7 @@ mod http_server;
 pub mod kvserver;
 pub mod namespace;
 pub mod pki;
+pub mod registry;
 pub mod sentinel;
 pub mod tools;
 

@@ -2,6 +2,8 @@
 //!
 //! They are tools of the Go module in `tests/cluster/tools`. A build takes minutes, so the result is kept outside `target`,
 //! in a folder named by the module's `go.sum`: the same sources are never built twice, and other sources never mistaken for them.
+//! The OCI registry is a module of its own in `tools/registry`, so that its versions do not make the large ones build again; it
+//! takes seconds, so whoever asks for it first builds it.
 
 use std::fs;
 use std::io::Read as _;
@@ -21,6 +23,12 @@ const TOOLS: [(&str, &str); 3] = [
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
 ];
+
+/// The same for the OCI registry.
+const REGISTRY: (&str, &str) = (
+    "registry",
+    "github.com/google/go-containerregistry/cmd/registry",
+);
 
 /// The built tools of one `go.sum`.
 #[derive(Clone, Debug)]
@@ -69,30 +77,50 @@ pub fn locate() -> anyhow::Result<Tools> {
 /// Builds the tools that are missing, telling on stderr what it does and how long it takes.
 pub fn ensure() -> anyhow::Result<Tools> {
     let tools = expected()?;
-    fs::create_dir_all(&tools.folder)
-        .with_context(|| format!("making {}", tools.folder.display()))?;
-    // Two builds at once would each take twice as long for the same files.
-    let lock = fs::File::create(tools.folder.join(".lock")).context("opening the build lock")?;
-    lock.lock()
-        .context("waiting for another build of the test tools")?;
+    let _lock = lock(&tools.folder)?;
     for (name, package) in tools.missing() {
-        build(&tools.folder, name, package)?;
+        eprintln!("a first build of kube-apiserver takes about 7 minutes on two cores");
+        build(&module(), &tools.folder, (name, package), &ldflags()?)?;
     }
     Ok(tools)
 }
 
-fn build(folder: &Path, name: &str, package: &str) -> anyhow::Result<()> {
-    eprintln!(
-        "building {name} from {package} (a first build of kube-apiserver takes about 7 minutes on two cores)"
-    );
+/// The OCI registry, built where it is not there yet.
+pub fn registry() -> anyhow::Result<PathBuf> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/registry");
+    let folder = folder_of(&module)?;
+    let binary = folder.join(REGISTRY.0);
+    let _lock = lock(&folder)?;
+    if !binary.is_file() {
+        build(&module, &folder, REGISTRY, "-s -w")?;
+    }
+    Ok(binary)
+}
+
+/// Makes the folder; two builds at once would each take twice as long for the same files.
+fn lock(folder: &Path) -> anyhow::Result<fs::File> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let lock = fs::File::create(folder.join(".lock")).context("opening the build lock")?;
+    lock.lock()
+        .context("waiting for another build of the test tools")?;
+    Ok(lock)
+}
+
+fn build(
+    module: &Path,
+    folder: &Path,
+    (name, package): (&str, &str),
+    ldflags: &str,
+) -> anyhow::Result<()> {
+    eprintln!("building {name} from {package}");
     let started = Instant::now();
     let unfinished = folder.join(format!(".{name}.{}", std::process::id()));
     let status = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", &ldflags()?, "-o"])
+        .args(["build", "-trimpath", "-ldflags", ldflags, "-o"])
         .arg(&unfinished)
         .arg(package)
         .env("CGO_ENABLED", "0")
-        .current_dir(module())
+        .current_dir(module)
         .status()
         .context("starting `go`, which builds the test tools")?;
     if !status.success() {
@@ -142,11 +170,15 @@ fn kubernetes_version(go_mod: &str) -> anyhow::Result<String> {
 }
 
 fn expected() -> anyhow::Result<Tools> {
-    let sums = read(&module().join("go.sum"))?;
-    let key = hex::encode(&Sha256::digest(sums.as_bytes())[..8]);
     Ok(Tools {
-        folder: cache()?.join("tools").join(key),
+        folder: folder_of(&module())?,
     })
+}
+
+fn folder_of(module: &Path) -> anyhow::Result<PathBuf> {
+    let sums = read(&module.join("go.sum"))?;
+    let key = hex::encode(&Sha256::digest(sums.as_bytes())[..8]);
+    Ok(cache()?.join("tools").join(key))
 }
 
 fn cache() -> anyhow::Result<PathBuf> {

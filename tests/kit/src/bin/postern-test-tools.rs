@@ -2,7 +2,13 @@
 
 fn main() -> anyhow::Result<()> {
     let tools = postern_test_kit::tools::ensure()?;
-    for path in [tools.etcd(), tools.kube_apiserver(), tools.kubectl()] {
+    let registry = postern_test_kit::tools::registry()?;
+    for path in [
+        tools.etcd(),
+        tools.kube_apiserver(),
+        tools.kubectl(),
+        registry,
+    ] {
         println!("{}", path.display());
     }
     Ok(())

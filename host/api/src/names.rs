@@ -36,6 +36,10 @@ pub mod reason {
     pub const SECRET_SYNCED: &str = "SecretSynced";
     /// The last sync failed; the target is as it was.
     pub const SECRET_SYNCED_ERROR: &str = "SecretSyncedError";
+    /// The backend has none of what the target was made of, and the deletion policy is Delete.
+    pub const SECRET_DELETED: &str = "SecretDeleted";
+    /// Objects are said not to exist in a way that is not believed at once; the target is as it was.
+    pub const MASS_ABSENCE: &str = "MassAbsence";
     /// The store can be used.
     pub const VALID: &str = "Valid";
     /// The store could not be checked.
@@ -72,6 +76,10 @@ pub mod reason {
     pub const CREATED: &str = "Created";
     /// Event: the target was changed.
     pub const UPDATED: &str = "Updated";
+    /// Event: the target was deleted.
+    pub const DELETED: &str = "Deleted";
+    /// Event: an entry was passed over because its object does not exist.
+    pub const MISSING_PROVIDER_SECRET: &str = "MissingProviderSecret";
     /// Event: a sync failed.
     pub const UPDATE_FAILED: &str = "UpdateFailed";
 }

@@ -138,6 +138,12 @@ fn log(result: &Result<Written, Failure>) {
         Ok(Written::Unchanged) => tracing::debug!("the secret is as it shall be"),
         Ok(Written::Created) => tracing::info!("created the secret"),
         Ok(Written::Updated) => tracing::info!("updated the secret"),
+        Ok(Written::Deleted) => {
+            tracing::info!("deleted the secret: the backend has nothing for it");
+        }
+        Ok(Written::Gone) => {
+            tracing::debug!("there is no secret, and the backend has nothing for it")
+        }
         Err(failure) => tracing::warn!(
             code = %failure.code,
             blame = failure.code.blame().as_str(),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use postern_core::conclude::{Written, conclude};
+use postern_core::absence::Missing;
+use postern_core::conclude::{Written, conclude, missing_events};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Observed, Plan, SyncPlan, plan};
 use tokio::time::Instant;
@@ -31,7 +32,12 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> N
         Plan::Refuse(failure) => Err(failure),
         Plan::Sync(plan) => sync(ctx, &observed, &plan, due).await,
     };
-    let conclusion = conclude(&observed, result.as_ref().copied());
+    let (result, missing) = match result {
+        Ok((written, missing)) => (Ok(written), missing_events(written, &missing)),
+        Err(failure) => (Err(failure), Vec::new()),
+    };
+    let mut conclusion = conclude(&observed, result.as_ref().copied());
+    conclusion.events.extend(missing);
     commit::commit(ctx, &observed, conclusion, &result).await
 }
 
@@ -40,10 +46,14 @@ async fn sync(
     observed: &Observed,
     plan: &SyncPlan,
     due: Instant,
-) -> Result<Written, Failure> {
-    let desired = ctx.doors.produce(plan, due).await?;
+) -> Result<(Written, Vec<Missing>), Failure> {
+    let produced = ctx.doors.produce(plan, due).await?;
     let owner = target::owner(plan, observed.object.metadata.uid.as_deref());
-    target::write(ctx, plan, &owner, &desired).await
+    let written = match &produced.target {
+        Some(desired) => target::write(ctx, plan, &owner, desired).await?,
+        None => target::remove(ctx, plan, &owner).await?,
+    };
+    Ok((written, produced.missing))
 }
 
 fn decide(ctx: &Context, key: &ObjectKey, observed: &Observed) -> Plan {

@@ -2,13 +2,13 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use postern_api::names;
 use postern_core::conclude::Written;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::go;
 use postern_core::plan::{SyncPlan, TargetMeta};
-use postern_core::target::{self, Owner, Write};
+use postern_core::target::{self, Owner, Remove, Write};
 use postern_core::template::Desired;
 use zeroize::Zeroize as _;
 
@@ -93,14 +93,67 @@ pub(crate) async fn write(
             Sent::Stale => existing = get(ctx, &key).await?,
         }
     }
-    Err(Failure::new(
+    Err(busy(&plan.target_name))
+}
+
+/// Deletes the target, which shall not be.
+///
+/// Guarantees: only an object that this ExternalSecret controls is deleted, in exactly the version that was read.
+/// Errors: those of [`target::remove`], and [`Code::WriteFailed`] or [`Code::Conflict`] where the API server refuses.
+pub(crate) async fn remove(
+    ctx: &Context,
+    plan: &SyncPlan,
+    owner: &Owner,
+) -> Result<Written, Failure> {
+    let key = ObjectKey {
+        namespace: plan.namespace.clone(),
+        name: plan.target_name.clone(),
+    };
+    let api = ctx.namespaced::<Secret>(&key.namespace);
+    for _ in 0..MAX_ROUNDS {
+        let existing = get(ctx, &key).await?;
+        let body = existing.as_ref().map(|body| &body.0);
+        let decided = target::remove(body, owner, &key.name, plan.absence.at_stake)?;
+        let Remove::Delete {
+            uid,
+            resource_version,
+        } = decided
+        else {
+            return Ok(Written::Gone);
+        };
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(uid),
+            resource_version: Some(resource_version),
+        });
+        let _turn = ctx.turn().await;
+        match api.delete(&key.name, &params).await {
+            Ok(_) => {
+                ctx.world.lock().misses_target(&key);
+                return Ok(Written::Deleted);
+            }
+            Err(error) if api_error::is_not_found(&error) => return Ok(Written::Gone),
+            // Somebody changed it meanwhile: read again, and decide again.
+            Err(error) if api_error::is_conflict(&error) => {}
+            Err(error) => {
+                let tried = format!("could not delete secret \"{}/{}\"", key.namespace, key.name);
+                return Err(api_error::failure(
+                    Stage::Commit,
+                    Code::WriteFailed,
+                    &tried,
+                    &error,
+                ));
+            }
+        }
+    }
+    Err(busy(&plan.target_name))
+}
+
+fn busy(name: &str) -> Failure {
+    Failure::new(
         Stage::Commit,
         Code::Conflict,
-        format!(
-            "secret \"{}\" is being written by somebody else again and again",
-            plan.target_name
-        ),
-    ))
+        format!("secret \"{name}\" is being written by somebody else again and again"),
+    )
 }
 
 enum Sent {

@@ -10,8 +10,9 @@ use postern_api::external_secret::{Binding, ExternalSecretStatus, RefreshPolicy}
 use postern_api::names::reason;
 use postern_api::{Condition, SecretStoreStatus};
 
-use crate::failure::{Failure, Retry, one_line};
-use crate::plan::{self, Observed};
+use crate::absence::Missing;
+use crate::failure::{Code, Failure, Retry, one_line};
+use crate::plan::{self, Observed, Position};
 use crate::schedule;
 
 /// What became of the target.
@@ -23,6 +24,10 @@ pub enum Written {
     Updated,
     /// It was right.
     Unchanged,
+    /// It was deleted, because the backend has nothing for it.
+    Deleted,
+    /// It is not there, and shall not be: the backend has nothing for it.
+    Gone,
 }
 
 /// An event to post.
@@ -65,6 +70,9 @@ pub struct Conclusion {
 /// where that is shorter: the one who grants a missing right does not want to wait for an hour.
 const RETRY_AT_MOST: Duration = Duration::from_secs(300);
 
+/// What is said of a target that was deleted; the peer's text.
+const DELETED: &str = "secret deleted due to DeletionPolicy=Delete";
+
 /// Concludes a sync that began at `observed.now`.
 #[must_use]
 pub fn conclude(observed: &Observed, result: Result<Written, &Failure>) -> Conclusion {
@@ -77,7 +85,13 @@ pub fn conclude(observed: &Observed, result: Result<Written, &Failure>) -> Concl
 fn success(observed: &Observed, written: Written) -> Conclusion {
     let object = &observed.object;
     let mut status = object.status.clone().unwrap_or_default();
-    let ready = ready(observed, true, reason::SECRET_SYNCED, "secret synced");
+    let (reason, message) = match written {
+        Written::Deleted | Written::Gone => (reason::SECRET_DELETED, DELETED),
+        Written::Created | Written::Updated | Written::Unchanged => {
+            (reason::SECRET_SYNCED, "secret synced")
+        }
+    };
+    let ready = ready(observed, true, reason, message);
     status.conditions = Some(merged(status.conditions.take(), ready));
     status.refresh_time = Some(seconds(observed.now));
     status.synced_resource_version = Some(plan::current_version(object));
@@ -96,10 +110,32 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
         events: match written {
             Written::Created => event(reason::CREATED, "secret created"),
             Written::Updated => event(reason::UPDATED, "secret updated"),
-            Written::Unchanged => Vec::new(),
+            Written::Deleted => event(reason::DELETED, DELETED),
+            Written::Unchanged | Written::Gone => Vec::new(),
         },
         next: next_after_success(observed),
     }
+}
+
+/// Events about entries that were passed over because their objects do not exist, where that changed the target.
+#[must_use]
+pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
+    if matches!(written, Written::Unchanged | Written::Gone) {
+        return Vec::new();
+    }
+    let event = |missing: &Missing| {
+        let place = match missing.position {
+            Position::Data(index) => format!("data[{index}] (key={})", missing.key),
+            Position::Extract(index) => format!("dataFrom[{index}]"),
+        };
+        let text = format!("secret does not exist at provider using spec.{place}");
+        EventText {
+            warning: false,
+            reason: reason::MISSING_PROVIDER_SECRET,
+            message: one_line(&text, 1000),
+        }
+    };
+    missing.iter().map(event).collect()
 }
 
 fn next_after_success(observed: &Observed) -> Next {
@@ -120,7 +156,11 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
     let mut status = observed.object.status.clone().unwrap_or_default();
     let old = status.conditions.clone();
     let message = failure.to_string();
-    let ready = ready(observed, false, reason::SECRET_SYNCED_ERROR, &message);
+    let reason = match failure.code {
+        Code::MassAbsence => reason::MASS_ABSENCE,
+        _ => reason::SECRET_SYNCED_ERROR,
+    };
+    let ready = ready(observed, false, reason, &message);
     let conditions = merged(status.conditions.take(), ready);
     let changed = old.as_ref() != Some(&conditions);
     status.conditions = Some(conditions);

@@ -100,6 +100,8 @@ codes! {
     Timeout = (1107, "timeout", Backend, Backoff),
     /// Somebody else changed the object meanwhile.
     Conflict = (1108, "conflict", Backend, Backoff),
+    /// Objects are said not to exist in a way that is not believed at once; nothing was deleted.
+    MassAbsence = (1109, "mass-absence", Backend, AtInterval),
     /// The store's config cannot work.
     InvalidConfig = (1201, "invalid-config", Manifest, OnChange),
     /// The request cannot work: a key, version or property of the wrong form.

@@ -3,6 +3,7 @@
 //! Values come in, decisions go out; whoever acts on them lives elsewhere. [`plugin::PluginHost`] is declared here
 //! because everything above the runtime speaks to it, but nothing here calls it.
 
+pub mod absence;
 pub mod conclude;
 pub mod egress;
 pub mod failure;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube_core::ResourceExt as _;
-use postern_api::ExternalSecret;
 use postern_api::external_secret::{
     ConversionStrategy, CreationPolicy, DataFrom, DecodingStrategy, DeletionPolicy, MetadataPolicy,
     NullBytePolicy, RefreshPolicy, RemoteRef, SourceRef, StoreRef, TargetTemplate,
 };
+use postern_api::{ExternalSecret, names};
 
+use crate::absence;
 use crate::failure::{Code, Failure, Stage};
 use crate::go;
 use crate::plugin::Pick;
@@ -149,6 +150,8 @@ pub struct SyncPlan {
     pub entries: Vec<Entry>,
     /// Name of the Secret.
     pub target_name: String,
+    /// What becomes of the target where objects do not exist.
+    pub absence: absence::Rule,
     /// How the Secret is made of the values.
     pub template: Option<TargetTemplate>,
     /// Labels of the ExternalSecret, which a target without a template gets.
@@ -220,7 +223,11 @@ fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
         .synced_resource_version
         .as_deref()
         .filter(|v| !v.is_empty())?;
-    if !observed.target.as_ref().is_some_and(TargetMeta::is_valid) {
+    let as_it_shall_be = match &observed.target {
+        Some(target) => target.is_valid(),
+        None => was_deleted(&observed.object),
+    };
+    if !as_it_shall_be {
         return None;
     }
     let changed = synced != current_version(&observed.object);
@@ -303,6 +310,7 @@ fn unsupported(field: &str) -> Failure {
 
 fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     let object = &observed.object;
+    check_policies(object)?;
     refuse_unserved(object)?;
     interval(object)?;
     let target_name = target_name(object);
@@ -337,6 +345,7 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         stores: usable_stores(observed, &reads, &namespace)?,
         name: object.name_any(),
         target_name,
+        absence: absence_rule(observed),
         template: object.spec.target.as_ref().and_then(|t| t.template.clone()),
         labels: object.labels().clone(),
         annotations: object.annotations().clone(),
@@ -344,6 +353,30 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         reads,
         entries,
     })
+}
+
+/// A target that has been written and is not seen now may have lost its label: it counts as one that exists.
+fn absence_rule(observed: &Observed) -> absence::Rule {
+    let object = &observed.object;
+    let target = object.spec.target.as_ref();
+    absence::Rule {
+        policy: target.and_then(|t| t.deletion_policy).unwrap_or_default(),
+        interval: interval(object)
+            .ok()
+            .filter(|i| !i.is_zero())
+            .unwrap_or(schedule::DEFAULT_INTERVAL),
+        at_stake: observed.target.is_some()
+            || (last_refresh(object).is_some() && !was_deleted(object)),
+    }
+}
+
+/// Whether the last thing said of the object is that its target was deleted because the backend has nothing for it.
+fn was_deleted(object: &ExternalSecret) -> bool {
+    let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|c| c.type_ == "Ready" && c.reason.as_deref() == Some(names::reason::SECRET_DELETED))
 }
 
 /// The name of the target.
@@ -358,6 +391,22 @@ pub fn target_name(object: &ExternalSecret) -> String {
     named.unwrap_or_else(|| object.name_any())
 }
 
+/// Only what is wholly ours can be deleted, and only what we write can lose keys.
+fn check_policies(object: &ExternalSecret) -> Result<(), Failure> {
+    let target = object.spec.target.clone().unwrap_or_default();
+    let creation = target.creation_policy.unwrap_or_default();
+    let text = match target.deletion_policy.unwrap_or_default() {
+        DeletionPolicy::Delete if creation != CreationPolicy::Owner => {
+            "deletionPolicy Delete needs creationPolicy Owner: another's Secret is not ours to delete"
+        }
+        DeletionPolicy::Merge if creation == CreationPolicy::None => {
+            "deletionPolicy Merge does not go with creationPolicy None: nothing is written that could lose a key"
+        }
+        _ => return Ok(()),
+    };
+    Err(invalid(format!("spec.target: {text}")))
+}
+
 fn refuse_unserved(object: &ExternalSecret) -> Result<(), Failure> {
     let spec = &object.spec;
     let target = spec.target.clone().unwrap_or_default();
@@ -369,10 +418,6 @@ fn refuse_unserved(object: &ExternalSecret) -> Result<(), Failure> {
         (
             target.creation_policy.unwrap_or_default() != CreationPolicy::Owner,
             "a spec.target.creationPolicy other than Owner",
-        ),
-        (
-            target.deletion_policy.unwrap_or_default() != DeletionPolicy::Retain,
-            "a spec.target.deletionPolicy other than Retain",
         ),
         (
             template.template_from.is_some_and(|t| !t.is_empty()),

@@ -18,13 +18,15 @@ use crate::secret::SecretValue;
 pub type Data = BTreeMap<String, SecretValue>;
 
 /// Makes keys and values of the answers, which stand in the order of the plan's reads. If any entry failed, the first
-/// failure is returned, with how many more there are: a target is never written from half of its values.
+/// failure is returned, with how many more there are: a target is never written from half of its values. Where the
+/// deletion policy says so, an object that does not exist is passed over; whether that is believed, was decided before.
 pub fn shape(plan: &SyncPlan, answers: Vec<Result<Part, Failure>>) -> Result<Data, Failure> {
     let mut data = Data::new();
     let mut failures = Vec::new();
     for ((read, entry), answer) in plan.reads.iter().zip(&plan.entries).zip(answers) {
         match answer.and_then(|part| keys_of(entry, part)) {
             Ok(keys) => data.extend(keys),
+            Err(failure) if failure.code == Code::Absent && plan.absence.forgives() => {}
             Err(failure) => failures.push(failure.context(where_it_stands(read, entry))),
         }
     }

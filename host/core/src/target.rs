@@ -77,6 +77,51 @@ pub fn write(
     Ok(Write::Update(Box::new(secret)))
 }
 
+/// What to do with a target that shall not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remove {
+    /// It is not there, or going already.
+    Nothing,
+    /// This one object in this one version.
+    Delete {
+        /// Its UID.
+        uid: String,
+        /// The version that was read.
+        resource_version: String,
+    },
+}
+
+/// Decides how the target ceases to be. Only an object that this very ExternalSecret controls is deleted, and only where
+/// `at_stake` says that its absence was confirmed for it.
+pub fn remove(
+    existing: Option<&Secret>,
+    owner: &Owner,
+    name: &str,
+    at_stake: bool,
+) -> Result<Remove, Failure> {
+    let Some(existing) = existing.filter(|s| s.metadata.deletion_timestamp.is_none()) else {
+        return Ok(Remove::Nothing);
+    };
+    let ours = existing
+        .owner_references()
+        .iter()
+        .any(|o| is_ours(o, owner) && o.uid == owner.uid && o.controller == Some(true));
+    let meta = &existing.metadata;
+    match (&meta.uid, &meta.resource_version) {
+        (Some(uid), Some(version)) if ours && at_stake => Ok(Remove::Delete {
+            uid: uid.clone(),
+            resource_version: version.clone(),
+        }),
+        _ => Err(Failure::new(
+            Stage::Commit,
+            Code::TargetOwned,
+            format!(
+                "could not delete secret \"{name}\": the backend has nothing for it, but this ExternalSecret does not own it; delete it by hand, or choose another spec.target.name"
+            ),
+        )),
+    }
+}
+
 fn apply(secret: &mut Secret, desired: &Desired, owner: &Owner) {
     secret.data = Some(
         desired
@@ -323,6 +368,31 @@ mod tests {
             failure.public.starts_with("failed to take ownership"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn only_a_target_that_is_ours_and_at_stake_is_deleted() {
+        assert_eq!(
+            remove(None, &owner(), "my-es", true).unwrap(),
+            Remove::Nothing
+        );
+        let mut existing = created();
+        existing.metadata.uid = Some("s1".into());
+        existing.metadata.resource_version = Some("7".into());
+        assert_eq!(
+            remove(Some(&existing), &owner(), "my-es", true).unwrap(),
+            Remove::Delete {
+                uid: "s1".into(),
+                resource_version: "7".into()
+            }
+        );
+        assert!(remove(Some(&existing), &owner(), "my-es", false).is_err());
+        let mut later = owner();
+        later.uid = "u2".into();
+        assert!(remove(Some(&existing), &later, "my-es", true).is_err());
+        existing.metadata.owner_references = None;
+        let failure = remove(Some(&existing), &owner(), "my-es", true).unwrap_err();
+        assert_eq!(failure.code, Code::TargetOwned);
     }
 
     #[test]

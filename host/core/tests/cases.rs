@@ -18,14 +18,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_api::ExternalSecret;
-use postern_core::conclude::{Conclusion, Next, Written, conclude};
+use postern_core::absence::{self, Missing};
+use postern_core::conclude::{Conclusion, Next, Written, conclude, missing_events};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{
     Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of,
 };
 use postern_core::plugin::Part;
 use postern_core::secret::SecretValue;
-use postern_core::target::{self, Owner, Write};
+use postern_core::target::{self, Owner, Remove, Write};
 use postern_core::{shape, store, template};
 use serde_json::{Value, json};
 
@@ -79,15 +80,20 @@ fn outcome(case: &Value) -> Value {
         Plan::Refuse(failure) => Err(failure),
         Plan::Sync(sync) => produce(&sync, case),
     };
-    let (written, secret) = match &result {
-        Ok((written, secret)) => (Ok(*written), secret.clone()),
-        Err(failure) => (Err(failure), Value::Null),
+    let (written, secret, missing) = match &result {
+        Ok((written, secret, missing)) => (
+            Ok(*written),
+            secret.clone(),
+            missing_events(*written, missing),
+        ),
+        Err(failure) => (Err(failure), Value::Null, Vec::new()),
     };
     let Conclusion {
         status,
-        events,
+        mut events,
         next,
     } = conclude(&observed, written);
+    events.extend(missing);
     let events: Vec<Value> = events
         .iter()
         .map(|e| json!({"warning": e.warning, "reason": e.reason, "message": e.message}))
@@ -105,16 +111,31 @@ fn outcome(case: &Value) -> Value {
     })
 }
 
-fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value), Failure> {
-    let data = shape::shape(
-        plan,
-        case["answers"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(answer)
-            .collect(),
-    )?;
+fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value, Vec<Missing>), Failure> {
+    let answers: Vec<_> = case["answers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(answer)
+        .collect();
+    let missing = absence::missing(plan, &absence::absences(&answers));
+    let owner = Owner {
+        namespace: plan.namespace.clone(),
+        name: plan.name.clone(),
+        uid: "es-uid".into(),
+    };
+    let existing = case
+        .get("existing")
+        .map(|s| serde_json::from_value(s.clone()).unwrap());
+    if absence::is_gone(plan, &missing) {
+        let at_stake = plan.absence.at_stake;
+        let removed = target::remove(existing.as_ref(), &owner, &plan.target_name, at_stake)?;
+        return Ok(match removed {
+            Remove::Nothing => (Written::Gone, json!("gone"), missing),
+            Remove::Delete { .. } => (Written::Deleted, json!("deleted"), missing),
+        });
+    }
+    let data = shape::shape(plan, answers)?;
     let job = template::job(plan, &data);
     let rendered = job.map(|job| {
         let texts = case["rendered"].as_array().cloned().unwrap_or_default();
@@ -126,21 +147,13 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value), Failure> {
         texts.iter().map(rendered).collect()
     });
     let desired = template::compose(plan, data, rendered)?;
-    let owner = Owner {
-        namespace: plan.namespace.clone(),
-        name: plan.name.clone(),
-        uid: "es-uid".into(),
-    };
-    let existing = case
-        .get("existing")
-        .map(|s| serde_json::from_value(s.clone()).unwrap());
-    Ok(
+    let (written, secret) =
         match target::write(existing.as_ref(), &desired, &owner, &plan.target_name)? {
             Write::Create(secret) => (Written::Created, serde_json::to_value(&*secret).unwrap()),
             Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
             Write::Unchanged => (Written::Unchanged, json!("unchanged")),
-        },
-    )
+        };
+    Ok((written, secret, missing))
 }
 
 fn value(of: &Value) -> SecretValue {
@@ -151,7 +164,10 @@ fn value(of: &Value) -> SecretValue {
 }
 
 fn failure(of: &Value) -> Failure {
-    let code = Code::from_contract(of["code"].as_str().unwrap());
+    // Also the host's own codes: a case may say what the brake said.
+    let label = of["code"].as_str().unwrap();
+    let own = Code::ALL.iter().find(|code| code.label() == label);
+    let code = own.copied().unwrap_or_else(|| Code::from_contract(label));
     let wait = of["retryAfter"].as_u64().map(Duration::from_secs);
     Failure::new(Stage::Fetch, code, of["message"].as_str().unwrap()).with_retry_after(wait)
 }

@@ -68,6 +68,8 @@ const fn labels(result: Result<Written, Code>) -> [&'static str; 2] {
         Ok(Written::Created) => ["created", ""],
         Ok(Written::Updated) => ["updated", ""],
         Ok(Written::Unchanged) => ["unchanged", ""],
+        Ok(Written::Deleted) => ["deleted", ""],
+        Ok(Written::Gone) => ["gone", ""],
         Err(code) => ["failed", code.label()],
     }
 }

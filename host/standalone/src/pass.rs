@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{RefreshPolicy, StoreKind};
 use postern_core::failure::{Code, Failure, Retry, Stage};
-use postern_core::plan::{self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan};
+use postern_core::plan::{
+    self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan, TargetMeta,
+};
 use postern_core::store::{Store, StoreId};
 use postern_core::target::{self, Owner, Write};
 use postern_core::{plugin::PluginHost, schedule};
@@ -187,7 +189,9 @@ impl Standalone {
                 .get(&name.0)
                 .cloned()
                 .unwrap_or_default(),
-            target: None,
+            // Nothing of it but that it is there: an absence would cost something.
+            target: output::exists(&self.options.output, (&name.0, &plan::target_name(&object)))
+                .then(TargetMeta::default),
             now: world.at.now,
             settings: PlanSettings {
                 controller_class: self.options.controller_class.clone(),
@@ -242,7 +246,7 @@ impl Standalone {
         row: &mut Row,
     ) -> Result<Outcome, Outcome> {
         let deadline = at.due + self.options.timeout;
-        let desired = timeout_at(deadline, self.doors.produce(sync, at.due))
+        let produced = timeout_at(deadline, self.doors.produce(sync, at.due))
             .await
             .map_err(|_| {
                 late(
@@ -252,6 +256,12 @@ impl Standalone {
                 )
             })?
             .map_err(failed)?;
+        let target = (sync.namespace.as_str(), sync.target_name.as_str());
+        let Some(desired) = produced.target else {
+            let (outcome, keys) = output::remove(&self.options.output, target).map_err(failed)?;
+            row.keys = keys;
+            return Ok(outcome);
+        };
         let uid = observed.object.metadata.uid.clone().unwrap_or_default();
         let owner = Owner {
             namespace: sync.namespace.clone(),

@@ -46,6 +46,10 @@ pub enum Outcome {
     WouldCreate,
     /// A dry run: the target would be changed.
     WouldUpdate,
+    /// The target was taken away: the backend has nothing for it.
+    Deleted,
+    /// A dry run: the target would be taken away.
+    WouldDelete,
     /// A store that can be used.
     Ready,
     /// Another controller's, or being deleted.
@@ -67,6 +71,8 @@ impl Outcome {
             Self::Read => "read",
             Self::WouldCreate => "would-create",
             Self::WouldUpdate => "would-update",
+            Self::Deleted => "deleted",
+            Self::WouldDelete => "would-delete",
             Self::Ready => "ready",
             Self::Ignored => "ignored",
             Self::Failed(_) => "failed",
@@ -152,7 +158,14 @@ impl Report {
         // A store that is ready is not what the pass is for.
         let done = of(|o| !matches!(o, Outcome::Failed(_) | Outcome::Ready | Outcome::Ignored));
         match (failed, done) {
-            (0, _) if of(|o| matches!(o, Outcome::WouldCreate | Outcome::WouldUpdate)) > 0 => {
+            (0, _)
+                if of(|o| {
+                    matches!(
+                        o,
+                        Outcome::WouldCreate | Outcome::WouldUpdate | Outcome::WouldDelete
+                    )
+                }) > 0 =>
+            {
                 Verdict::Differs
             }
             (0, _) => Verdict::Fine,

@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postern_api::external_secret::StoreKind;
+use postern_core::absence::{self, Produced};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Read, SyncPlan};
 use postern_core::plugin::{Part, Pick, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::shape;
 use postern_core::store::{Store, StoreId};
-use postern_core::template::{self, Desired};
+use postern_core::template;
 use tokio::time::Instant;
 
 use crate::credentials::Credentials;
 use crate::fetcher::{Object, Reader, Span};
+use crate::identity::Identity;
 use crate::prepare::Preparer;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -40,7 +42,7 @@ pub struct Checked {
 /// What a sync does outside the pure core, shared by the cluster and the standalone mode. Cheap to clone.
 #[derive(Clone)]
 pub struct Doors {
-    preparer: Arc<Preparer>,
+    pub(crate) preparer: Arc<Preparer>,
     fallback: Arc<Fallback>,
 }
 
@@ -125,10 +127,21 @@ impl Doors {
     }
 
     /// The steps of a sync from fetch to what the target shall be.
-    pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Desired, Failure> {
-        let answers = self
+    ///
+    /// Guarantees: a target that shall not be, or that lacks an entry, does so because the backend has said twice that
+    /// the objects do not exist, and the brake on absences let it pass; see `postern_core::absence`.
+    pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Produced, Failure> {
+        let mut answers = self
             .fetch(&plan.stores, &plan.reads, &plan.namespace, due)
             .await;
+        self.confirm(plan, &mut answers).await?;
+        let missing = absence::missing(plan, &absence::absences(&answers));
+        if absence::is_gone(plan, &missing) {
+            return Ok(Produced {
+                target: None,
+                missing,
+            });
+        }
         let data = shape::shape(plan, answers)?;
         let rendered = match template::job(plan, &data) {
             None => None,
@@ -137,7 +150,10 @@ impl Doors {
                 Some(self.render(engine, job).await?)
             }
         };
-        template::compose(plan, data, rendered)
+        Ok(Produced {
+            target: Some(template::compose(plan, data, rendered)?),
+            missing,
+        })
     }
 
     /// A store is gone or has changed: closes its sessions, within the close deadline.
@@ -224,22 +240,31 @@ impl Doors {
 }
 
 async fn ask(preparer: &Arc<Preparer>, wish: &Wish) -> Vec<Result<Part, Failure>> {
-    let n = wish.wanted.len();
-    let identity = preparer
-        .identity(&wish.store, Some(&wish.namespace), wish.due, None)
-        .await;
-    let identity = match identity {
-        Ok(Some(identity)) => identity,
-        Ok(None) => return vec![Err(crate::session::given_up()); n],
-        Err(failure) => return vec![Err(failure); n],
+    let asked = asked(preparer, &wish.store, &wish.namespace, wish.due).await;
+    let (reader, identity) = match asked {
+        Ok(asked) => asked,
+        Err(failure) => return vec![Err(failure); wish.wanted.len()],
     };
     let span = Span {
         due: wish.due,
         deadline: Instant::now() + preparer.settings.wait_deadline,
     };
-    let reader: Arc<dyn Reader> = Arc::new(preparer.access(identity.clone()));
     let wanted = wish.wanted.clone();
     identity.fetcher.fetch(&reader, wanted, span).await
+}
+
+/// As whom a namespace asks a store, and who reads as it.
+pub(crate) async fn asked(
+    preparer: &Arc<Preparer>,
+    store: &Arc<Store>,
+    namespace: &str,
+    due: Instant,
+) -> Result<(Arc<dyn Reader>, Arc<Identity>), Failure> {
+    let identity = preparer
+        .identity(store, Some(namespace), due, None)
+        .await?
+        .ok_or_else(crate::session::given_up)?;
+    Ok((Arc::new(preparer.access(identity.clone())), identity))
 }
 
 async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, Failure> {
@@ -264,7 +289,7 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
     }
 }
 
-fn wanted(read: &Read) -> (Object, Pick) {
+pub(crate) fn wanted(read: &Read) -> (Object, Pick) {
     let object = Object {
         key: read.key.clone(),
         version: read.version.clone(),

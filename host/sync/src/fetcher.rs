@@ -15,6 +15,7 @@ use postern_core::plugin::{Answer, Answering, Outcome, Part, Pick, Request};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::absence::Memory;
 use crate::doors::Pending;
 use crate::stats::Counters;
 
@@ -115,6 +116,8 @@ pub(crate) struct Fetcher {
     bounds: Bounds,
     pending: Arc<dyn Pending>,
     counters: Arc<Counters>,
+    /// Which objects had values; fed by every fetch.
+    pub(crate) memory: Memory,
 }
 
 impl Fetcher {
@@ -129,6 +132,7 @@ impl Fetcher {
             bounds,
             pending,
             counters,
+            memory: Memory::default(),
         })
     }
 
@@ -357,6 +361,8 @@ impl Fetcher {
         state.running -= 1;
         for (launched, answer) in batch.into_iter().zip(answers) {
             state.land(&launched);
+            self.memory
+                .saw(&launched.object, &launched.picks, &answer, began);
             let fetched = Arc::new(Fetched {
                 began,
                 picks: launched.picks,

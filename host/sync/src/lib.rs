@@ -4,6 +4,7 @@
 //! which session, and together with whom. Values are not kept between syncs. No Kubernetes and no wasmtime: credentials
 //! come through [`Credentials`], plugins through `postern_core::plugin::PluginHost`.
 
+mod absence;
 mod credentials;
 mod doors;
 mod fetcher;

@@ -158,6 +158,7 @@ async fn a_sync_produces_what_its_target_shall_be() {
             null_bytes: Default::default(),
         }],
         target_name: "target".into(),
+        absence: Default::default(),
         template: serde_json::from_value(json!({"data": {"url": "x{{ .a }}"}})).unwrap(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
@@ -168,7 +169,7 @@ async fn a_sync_produces_what_its_target_shall_be() {
         .await
         .unwrap();
     assert_eq!(
-        desired.data,
+        desired.target.unwrap().data,
         BTreeMap::from([("url".to_owned(), "xA".into())])
     );
     desk.host.world().values.clear();

@@ -90,7 +90,11 @@ const fn row(
 
 fn advice(code: Code) -> Advice {
     match code {
-        Code::Absent | Code::NotFound | Code::Denied | Code::Unauthenticated => answered(code),
+        Code::Absent
+        | Code::MassAbsence
+        | Code::NotFound
+        | Code::Denied
+        | Code::Unauthenticated => answered(code),
         Code::RateLimited | Code::Unavailable | Code::Timeout | Code::Conflict => disturbed(code),
         Code::InvalidConfig
         | Code::InvalidRequest
@@ -128,6 +132,19 @@ fn answered(code: Code) -> Advice {
             &[
                 "Compare `remoteRef.key` with the backend, character by character.",
                 "Check the path or mount in the store.",
+            ],
+        ),
+        Code::MassAbsence => row(
+            "Objects are said not to exist in a way that is not believed at once: more than half (and at least five) of those that a store had are gone together, or the plugin has never had a value of this one. Nothing was deleted.",
+            &[
+                "Many secrets were deleted or moved at the backend at once.",
+                "The store, its credential or its plugin has changed, and now looks in another place.",
+                "Postern was started again while a secret was already gone.",
+            ],
+            &[
+                "If it is an accident: mend the backend or the store; the next sync says so.",
+                "If it is meant: wait. What is still absent after another refresh interval is believed.",
+                "To accept it at once, annotate the ExternalSecret with `postern.dev/accept-absence` and the digest that the message names, or `true`; see [deletion](../deletion.md).",
             ],
         ),
         Code::NotFound => row(

@@ -12,6 +12,8 @@
 mod contract;
 #[path = "all/crds.rs"]
 mod crds;
+#[path = "all/deletion.rs"]
+mod deletion;
 #[path = "all/drift.rs"]
 mod drift;
 #[path = "all/failures.rs"]

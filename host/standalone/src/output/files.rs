@@ -35,6 +35,23 @@ pub fn write(
     Ok((written(old.is_some(), dry_run), keys))
 }
 
+/// Whether the folder is one that [`write`] made.
+pub fn is_ours(folder: &Path) -> bool {
+    std::fs::read_link(folder.join(CURRENT)).is_ok()
+}
+
+/// Takes all files away in one moment, and then what is left of the folder; the keys it had. Foreign files stay.
+pub fn remove(folder: &Path, dry_run: bool) -> Result<Data, Failure> {
+    let current = folder.join(CURRENT);
+    let old = read(&current)?.unwrap_or_default();
+    if !dry_run {
+        std::fs::remove_file(&current).map_err(|e| failed(&current, "could not delete", &e))?;
+        sweep(folder, "", &Data::new());
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(old)
+}
+
 /// A key becomes a file name: it must not leave its folder, nor be taken for one of ours.
 fn check_key(key: &str) -> Result<(), Failure> {
     let allowed = key
@@ -140,7 +157,7 @@ fn sweep(folder: &Path, generation: &str, data: &Data) {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{Data, write};
+    use super::{Data, is_ours, remove, write};
     use crate::report::Outcome;
 
     fn data(pairs: &[(&str, &str)]) -> Data {
@@ -195,6 +212,26 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["..2", "..data", "tls.crt", "tls.key"]);
+    }
+
+    #[test]
+    fn what_is_removed_leaves_only_what_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("app");
+        write(&folder, &data(&[("a", "1")]), "1", false).unwrap();
+        assert_eq!(remove(&folder, true).unwrap(), data(&[("a", "1")]));
+        assert!(is_ours(&folder) && folder.join("a").exists());
+        std::fs::write(folder.join("theirs"), "x").unwrap();
+        remove(&folder, false).unwrap();
+        let names: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["theirs"]);
+        std::fs::remove_file(folder.join("theirs")).unwrap();
+        write(&folder, &data(&[("a", "1")]), "2", false).unwrap();
+        remove(&folder, false).unwrap();
+        assert!(!folder.exists());
     }
 
     #[test]

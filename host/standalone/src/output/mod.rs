@@ -57,6 +57,49 @@ pub fn write(
     };
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let path = path(to, output.layout, (namespace, name))?;
+    match output.layout {
+        Layout::Secrets => secrets::write(&path, secret, &data, output.dry_run),
+        Layout::Files => files::write(&path, &data, stamp, output.dry_run),
+    }
+}
+
+/// Whether a target is there: one of ours, as far as can be seen.
+#[must_use]
+pub fn exists(output: &Output, target: (&str, &str)) -> bool {
+    let path = |to: &PathBuf| path(to, output.layout, target).ok();
+    output
+        .to
+        .as_ref()
+        .and_then(path)
+        .is_some_and(|path| match output.layout {
+            Layout::Secrets => path.is_file(),
+            Layout::Files => files::is_ours(&path),
+        })
+}
+
+/// Takes a target away, or says what would go.
+pub fn remove(output: &Output, target: (&str, &str)) -> Result<(Outcome, Vec<Key>), Failure> {
+    let Some(to) = &output.to else {
+        return Ok((Outcome::Read, Vec::new()));
+    };
+    if !exists(output, target) {
+        return Ok((Outcome::Unchanged, Vec::new()));
+    }
+    let path = path(to, output.layout, target)?;
+    let old = match output.layout {
+        Layout::Secrets => secrets::remove(&path, output.dry_run)?,
+        Layout::Files => files::remove(&path, output.dry_run)?,
+    };
+    let outcome = if output.dry_run {
+        Outcome::WouldDelete
+    } else {
+        Outcome::Deleted
+    };
+    Ok((outcome, changes(&old, &Data::new())))
+}
+
+fn path(to: &Path, layout: Layout, (namespace, name): (&str, &str)) -> Result<PathBuf, Failure> {
     if !(crate::manifest::is_dns_name(namespace) && crate::manifest::is_dns_name(name)) {
         return Err(Failure::new(
             Stage::Commit,
@@ -65,15 +108,10 @@ pub fn write(
         ));
     }
     let folder = to.join(namespace);
-    match output.layout {
-        Layout::Secrets => secrets::write(
-            &folder.join(format!("{name}.yaml")),
-            secret,
-            &data,
-            output.dry_run,
-        ),
-        Layout::Files => files::write(&folder.join(name), &data, stamp, output.dry_run),
-    }
+    Ok(match layout {
+        Layout::Secrets => folder.join(format!("{name}.yaml")),
+        Layout::Files => folder.join(name),
+    })
 }
 
 type Data = BTreeMap<String, SecretValue>;

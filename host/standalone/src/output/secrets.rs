@@ -41,6 +41,15 @@ pub fn write(
     Ok((written(old.is_some(), dry_run), keys))
 }
 
+/// Takes the manifest away; the keys it had.
+pub fn remove(path: &Path, dry_run: bool) -> Result<Data, Failure> {
+    let old = Zeroizing::new(std::fs::read(path).map_err(|e| failed(path, "could not read", &e))?);
+    if !dry_run {
+        std::fs::remove_file(path).map_err(|e| failed(path, "could not delete", &e))?;
+    }
+    Ok(keys_of(&old))
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;

@@ -1,0 +1,312 @@
+//! Remembers per identity which objects had a value and which are said not to exist, and has an absence that would cost a
+//! target something confirmed by a second fetch.
+//!
+//! Kept are keyed hashes of all objects, the names of a small sample, and times; never a value. Whether an absence is
+//! believed, `postern_core::absence` decides.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postern_core::absence::{self, Evidence, Share, Verdict, Why};
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::plan::SyncPlan;
+use postern_core::plugin::{Part, Pick};
+use postern_core::store::StoreId;
+use tokio::time::Instant;
+
+use crate::doors::{Doors, asked, wanted};
+use crate::fetcher::{Object, Reader, Span};
+use crate::identity::Identity;
+
+/// Objects that one identity remembers; beyond it, an object counts as never seen, which only holds an absence back.
+const MOST: usize = 1 << 16;
+/// Objects that are asked together with an absent one, to see whether it is alone.
+const SAMPLE: usize = 64;
+
+/// What the last answer was.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Present,
+    Absent {
+        /// It had a value before.
+        known: bool,
+        since: Instant,
+        /// Since when a sync has been told to wait.
+        held: Option<Instant>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    state: State,
+    /// When the fetch of the last answer began; an older one that arrives later changes nothing.
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Inner {
+    seen: HashMap<u64, Seen>,
+    sample: HashMap<u64, (Object, Pick)>,
+}
+
+/// What one identity knows of its objects.
+#[derive(Default)]
+pub(crate) struct Memory {
+    keys: RandomState,
+    inner: Mutex<Inner>,
+}
+
+impl Memory {
+    /// An object was fetched. A failure other than an absence says nothing of whether it exists.
+    pub(crate) fn saw(
+        &self,
+        object: &Object,
+        picks: &[Pick],
+        answer: &Result<Vec<Part>, Failure>,
+        began: Instant,
+    ) {
+        let with_value = position_of_value(answer);
+        if with_value.is_none() && !is_absent(answer) {
+            return;
+        }
+        let hash = self.keys.hash_one(object);
+        let mut inner = self.lock();
+        let full = inner.seen.len() >= MOST;
+        let old = inner.seen.get(&hash).copied();
+        if old.is_some_and(|old| old.began > began) || (old.is_none() && full) {
+            return;
+        }
+        let state = match (with_value, old.map(|old| old.state)) {
+            (Some(_), _) => State::Present,
+            (None, Some(absent @ State::Absent { .. })) => absent,
+            (None, before) => State::Absent {
+                known: before.is_some(),
+                since: began,
+                held: None,
+            },
+        };
+        inner.seen.insert(hash, Seen { state, began });
+        let pick = with_value.and_then(|at| picks.get(at));
+        if let Some(pick) = pick.filter(|_| inner.sample.len() < SAMPLE) {
+            let chosen = || (object.clone(), pick.clone());
+            inner.sample.entry(hash).or_insert_with(chosen);
+        }
+    }
+
+    /// What is known about an absence, as of now. `pass` is how far back an absence counts as of the same pass.
+    fn evidence(&self, object: &Object, pass: Duration) -> Evidence {
+        let inner = self.lock();
+        let (known, held) = match inner.seen.get(&self.keys.hash_one(object)).map(|s| s.state) {
+            None => (false, None),
+            Some(State::Present) => (true, None),
+            Some(State::Absent { known, held, .. }) => (known, held.map(|at| at.elapsed())),
+        };
+        Evidence {
+            known,
+            held,
+            all: share(inner.seen.values(), pass),
+            sample: share(inner.sample.keys().filter_map(|h| inner.seen.get(h)), pass),
+        }
+    }
+
+    /// A sync has been told to wait for this object.
+    fn hold(&self, object: &Object) {
+        let hash = self.keys.hash_one(object);
+        if let Some(Seen {
+            state: State::Absent { held, .. },
+            ..
+        }) = self.lock().seen.get_mut(&hash)
+        {
+            held.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Objects that had values when last asked. Those that are absent leave the sample once they are of an older pass.
+    fn sample(&self, pass: Duration) -> Vec<(Object, Pick)> {
+        let mut inner = self.lock();
+        let Inner { seen, sample } = &mut *inner;
+        sample.retain(|hash, _| seen.get(hash).is_some_and(|s| counts(s, pass)));
+        let present = |hash: &u64| {
+            seen.get(hash)
+                .is_some_and(|s| matches!(s.state, State::Present))
+        };
+        sample
+            .iter()
+            .filter(|(hash, _)| present(hash))
+            .map(|(_, chosen)| chosen.clone())
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No invariant spans a panic: each change is one insertion.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn share<'a>(seen: impl Iterator<Item = &'a Seen>, pass: Duration) -> Share {
+    let mut share = Share::default();
+    for seen in seen.filter(|seen| counts(seen, pass)) {
+        share.known += 1;
+        share.turned += usize::from(matches!(seen.state, State::Absent { .. }));
+    }
+    share
+}
+
+/// Whether it has a value, or had one until this pass.
+fn counts(seen: &Seen, pass: Duration) -> bool {
+    match seen.state {
+        State::Present => true,
+        State::Absent { known, since, .. } => known && since.elapsed() <= pass,
+    }
+}
+
+fn position_of_value(answer: &Result<Vec<Part>, Failure>) -> Option<usize> {
+    let parts = answer.as_deref().unwrap_or_default();
+    parts
+        .iter()
+        .position(|part| !matches!(part, Part::Failed(_)))
+}
+
+fn is_absent(answer: &Result<Vec<Part>, Failure>) -> bool {
+    match answer {
+        Err(failure) => failure.code == Code::Absent,
+        Ok(parts) => {
+            let absent = |part: &Part| matches!(part, Part::Failed(f) if f.code == Code::Absent);
+            !parts.is_empty() && parts.iter().all(absent)
+        }
+    }
+}
+
+/// Absences of one sync at one store.
+struct Doubt<'a> {
+    plan: &'a SyncPlan,
+    identity: Arc<Identity>,
+    reader: Arc<dyn Reader>,
+    positions: Vec<usize>,
+}
+
+impl Doubt<'_> {
+    fn object(&self, at: usize) -> (Object, Pick) {
+        wanted(&self.plan.reads[at])
+    }
+
+    /// An absence counts as of the same pass as another if they were seen within an interval, with some tolerance.
+    fn pass(&self) -> Duration {
+        let interval = self.plan.absence.interval;
+        interval.saturating_add(interval / 10)
+    }
+
+    fn verdict(&self, at: usize) -> Verdict {
+        let evidence = self
+            .identity
+            .fetcher
+            .memory
+            .evidence(&self.object(at).0, self.pass());
+        absence::judge(&evidence, self.plan.absence.interval)
+    }
+
+    /// Whether no second fetch can help yet: something is held back already, and its time has not come.
+    fn waits(&self) -> Option<Failure> {
+        let memory = &self.identity.fetcher.memory;
+        self.positions.iter().find_map(|at| {
+            memory.evidence(&self.object(*at).0, self.pass()).held?;
+            match self.verdict(*at) {
+                Verdict::Hold(why) => Some(self.held_back(why, *at)),
+                Verdict::Believe => None,
+            }
+        })
+    }
+
+    fn held_back(&self, why: Why, at: usize) -> Failure {
+        let read = &self.plan.reads[at];
+        let digest = &self.identity.plugin.digest;
+        self.identity.fetcher.memory.hold(&self.object(at).0);
+        absence::held_back(why, &read.key, &read.store.to_string(), digest)
+    }
+
+    /// Fetches the absent objects again, and beside them some that are known, so that a loss of many is seen as one.
+    async fn ask_again(&self, wait: Duration) -> Vec<Result<Part, Failure>> {
+        let now = Instant::now();
+        let span = Span {
+            due: now,
+            deadline: now + wait,
+        };
+        let mut wanted: Vec<_> = self.positions.iter().map(|at| self.object(*at)).collect();
+        wanted.extend(self.identity.fetcher.memory.sample(self.pass()));
+        let fetcher = &self.identity.fetcher;
+        let mut answers = fetcher.fetch(&self.reader, wanted, span).await;
+        answers.truncate(self.positions.len());
+        answers
+    }
+
+    /// Puts the second answers in the place of the first ones. Errors: an absence that is held back.
+    async fn settle(&self, wait: Duration) -> Result<Vec<(usize, Result<Part, Failure>)>, Failure> {
+        let annotation = self.plan.annotations.get(absence::ANNOTATION_ACCEPT);
+        let digest = &self.identity.plugin.digest;
+        let accepted = absence::accepts(annotation.map(String::as_str), digest);
+        if !accepted && let Some(failure) = self.waits() {
+            return Err(failure);
+        }
+        let answers = self.ask_again(wait).await;
+        let still = absence::absences(&answers);
+        let mut held = None;
+        for at in still
+            .iter()
+            .map(|n| self.positions[*n])
+            .filter(|_| !accepted)
+        {
+            if let Verdict::Hold(why) = self.verdict(at) {
+                held.get_or_insert(self.held_back(why, at));
+            }
+        }
+        match held {
+            Some(failure) => Err(failure),
+            None => Ok(self.positions.iter().copied().zip(answers).collect()),
+        }
+    }
+}
+
+impl Doors {
+    /// Has the absences among the answers confirmed, where they would cost the target something.
+    ///
+    /// Guarantees: an absence that is left among the answers was said by two fetches, the second of which began after the
+    /// first had ended, and is believed. Errors: [`Code::MassAbsence`] where one is held back.
+    pub(crate) async fn confirm(
+        &self,
+        plan: &SyncPlan,
+        answers: &mut [Result<Part, Failure>],
+    ) -> Result<(), Failure> {
+        let absent = absence::absences(answers);
+        if absent.is_empty() || !plan.absence.forgives() || !plan.absence.at_stake {
+            return Ok(());
+        }
+        let mut by_store: BTreeMap<&StoreId, Vec<usize>> = BTreeMap::new();
+        for at in absent {
+            by_store.entry(&plan.reads[at].store).or_default().push(at);
+        }
+        for (id, positions) in by_store {
+            // Without its store nothing was read; an absence that cannot be confirmed must not stay.
+            let store = plan.stores.get(id).ok_or_else(|| {
+                Failure::new(
+                    Stage::Fetch,
+                    Code::Internal,
+                    "a read names a store that its plan does not have",
+                )
+            })?;
+            let (reader, identity) =
+                asked(&self.preparer, store, &plan.namespace, Instant::now()).await?;
+            let doubt = Doubt {
+                plan,
+                reader,
+                identity,
+                positions,
+            };
+            for (at, answer) in doubt.settle(self.preparer.settings.wait_deadline).await? {
+                answers[at] = answer;
+            }
+        }
+        Ok(())
+    }
+}

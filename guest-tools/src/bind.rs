@@ -1,13 +1,10 @@
 //! Reads the contract, and generates the Go bindings of one of its worlds.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use wit_parser::{PackageId, Resolve, WorldId};
-
-use crate::command;
 
 /// The contract, parsed.
 pub struct Contract {
@@ -61,22 +58,4 @@ pub fn go_bindings(wit: &Path, world: &str, into: &Path) -> Result<()> {
         fs::write(&path, content).with_context(|| format!("could not write {}", path.display()))?;
     }
     Ok(())
-}
-
-/// The Go package that all bindings use. It lies in the generator's crate, whose folder only cargo knows.
-pub fn go_runtime() -> Result<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["metadata", "--format-version", "1", "--manifest-path"])
-        .arg(&manifest);
-    let metadata: serde_json::Value = serde_json::from_slice(&command::output(&mut cargo)?)?;
-    let found = metadata["packages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|package| package["name"] == "wit-bindgen-go")
-        .and_then(|package| package["manifest_path"].as_str())
-        .context("cargo does not know wit-bindgen-go")?;
-    Ok(Path::new(found).with_file_name("src").join("pkg"))
 }

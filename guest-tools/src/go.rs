@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::project::{self, Interface, Project, World};
 use crate::stamp::Inputs;
-use crate::{bind, command, component, segments, wizer};
+use crate::{bind, carried, command, component, segments, wizer};
 
 /// What is built, and where from.
 pub struct Guest<'a> {
@@ -55,6 +55,11 @@ const SDK: &str = "postern.dev/sdk/go";
 /// Where the module does not require the SDK, or does not build; the go command says more on stderr.
 pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Result<()> {
     let (wit, world) = project::world_for(project, wit, scratch)?;
+    // A project that another machine made says where the SDK lies, but perhaps does not have it.
+    let module = fs::read_to_string(project.folder.join("go.mod")).unwrap_or_default();
+    if module.contains(SDK_COPY) {
+        lay_sdk(&project.folder)?;
+    }
     let sdk = sdk_folder(&project.folder)?;
     let exports = Exports {
         folders: export_folders(project)
@@ -99,6 +104,32 @@ fn guest_package(project: &Project, module: &str) -> String {
     )
 }
 
+/// Where a project outside this repository keeps the SDK: its `go.mod` replaces the SDK's module by this folder.
+const SDK_COPY: &str = "./.postern/sdk";
+
+/// How the template finds the SDK, as long as it lies beside it.
+const BESIDE: &str = "replace postern.dev/sdk/go => ../\n";
+
+/// Puts the SDK into a project outside this repository, and tells its module where it lies.
+///
+/// # Errors
+/// Where it cannot be written, or the module neither has the template's line nor ours.
+pub fn lay_sdk(folder: &Path) -> Result<()> {
+    carried::lay(carried::GO_SDK, &folder.join(SDK_COPY))?;
+    let path = folder.join("go.mod");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let ours = format!("replace {SDK} => {SDK_COPY}\n");
+    if !text.contains(&ours) && !text.contains(BESIDE) {
+        bail!(
+            "{} does not say where the SDK lies: add `{}`",
+            path.display(),
+            ours.trim_end()
+        );
+    }
+    carried::write(&path, text.replace(BESIDE, &ours).as_bytes())
+}
+
 /// Where the go command has the SDK that a module requires.
 fn sdk_folder(source: &Path) -> Result<PathBuf> {
     let mut list = go();
@@ -130,14 +161,17 @@ fn module_path(source: &Path) -> Result<String> {
 
 fn make(guest: &Guest<'_>, exports: &Exports, more: &[&Path]) -> Result<()> {
     let began = Instant::now();
-    let runtime = bind::go_runtime()?;
     let stamp = {
         let mut inputs = Inputs::default();
         inputs.word(include_str!("go.rs"));
         inputs.word(guest.world);
         inputs.word(&command::text(go().arg("version"))?);
         inputs.word(exports.guest.as_deref().unwrap_or_default());
-        for path in [guest.source, guest.wit, &runtime]
+        for (name, content) in carried::GO_RUNTIME {
+            inputs.word(name);
+            inputs.bytes(content);
+        }
+        for path in [guest.source, guest.wit]
             .into_iter()
             .chain(more.iter().copied())
         {
@@ -146,16 +180,16 @@ fn make(guest: &Guest<'_>, exports: &Exports, more: &[&Path]) -> Result<()> {
         inputs.finish()
     };
     if stamp.matches(guest.out) {
-        println!("{}: unchanged", guest.out.display());
+        eprintln!("{}: unchanged", guest.out.display());
         return Ok(());
     }
 
-    println!(
+    eprintln!(
         "{}: building {}",
         guest.out.display(),
         guest.source.display()
     );
-    let main = prepare(guest, exports, &runtime)?;
+    let main = prepare(guest, exports)?;
     report(began, "bindings");
     let module = compile(guest, &main)?;
     report(began, &format!("go build, {} bytes", module.len()));
@@ -170,11 +204,11 @@ fn make(guest: &Guest<'_>, exports: &Exports, more: &[&Path]) -> Result<()> {
 }
 
 fn report(began: Instant, what: &str) {
-    println!("  {:5.1} s  {what}", began.elapsed().as_secs_f64());
+    eprintln!("  {:5.1} s  {what}", began.elapsed().as_secs_f64());
 }
 
 /// Lays out the Go workspace, and answers the folder of its main module.
-fn prepare(guest: &Guest<'_>, exports: &Exports, runtime: &Path) -> Result<PathBuf> {
+fn prepare(guest: &Guest<'_>, exports: &Exports) -> Result<PathBuf> {
     // Files of another time would be compiled in.
     if guest.scratch.exists() {
         fs::remove_dir_all(guest.scratch)
@@ -193,8 +227,7 @@ fn prepare(guest: &Guest<'_>, exports: &Exports, runtime: &Path) -> Result<PathB
 
     let version = go_version(guest.source)?;
     let package = guest.scratch.join("runtime");
-    copy(&runtime.join("wit"), &package.join("wit"))?;
-    fs::copy(runtime.join("LICENSE"), package.join("LICENSE"))?;
+    carried::lay(carried::GO_RUNTIME, &package)?;
     round_up(&package.join("wit/runtime/runtime.go"))?;
     // The runtime's own go.mod asks for a newer Go than it needs, and that of the bindings for a runtime from the
     // network; in a workspace the modules find each other.

@@ -83,13 +83,13 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
         inputs.finish()
     };
     if stamp.matches(out) {
-        println!("{}: unchanged", project.name);
+        eprintln!("{}: unchanged", project.name);
         return Ok(());
     }
     let component = componentize(&tools, &wit, &world, &bundle, scratch)?;
     component::only_imports_the_contract(&component)?;
     stamp.write(out, &component)?;
-    println!(
+    eprintln!(
         "{}: {} bytes, {:.1} s",
         project.name,
         component.len(),
@@ -143,7 +143,7 @@ fn tools() -> Result<PathBuf> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    println!("getting componentize-qjs and esbuild from npm (about 50 MB, once)");
+    eprintln!("getting componentize-qjs and esbuild from npm (about 50 MB, once)");
     let part = folder.with_extension(format!("part{}", std::process::id()));
     fs::create_dir_all(&part).with_context(|| format!("could not make {}", part.display()))?;
     fs::write(part.join("package.json"), PACKAGE)?;
@@ -191,7 +191,7 @@ fn install(folder: &Path) -> Result<()> {
     if folder.join(SDK).join("package.json").is_file() {
         return Ok(());
     }
-    println!("running npm install in {}", folder.display());
+    eprintln!("running npm install in {}", folder.display());
     command::run(npm().current_dir(folder).args([
         "install",
         "--no-audit",

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use crate::{go, js, python, rust};
+use crate::{component, go, js, python, rust};
 
 /// What a project says of itself to Postern; may be missing.
 pub const SETTINGS: &str = "postern.toml";
@@ -49,6 +49,19 @@ impl Language {
             Self::Go => "go",
             Self::Python => "python",
             Self::Js => "js",
+        }
+    }
+}
+
+impl Language {
+    /// As people write it, and the `producers` section of a component.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Go => "Go",
+            Self::Python => "Python",
+            Self::Js => "JavaScript",
         }
     }
 }
@@ -201,12 +214,14 @@ pub fn build(project: &Project, wit: &Path, out: &Path, scratch: &Path) -> Resul
         Language::Python => python::build_project(project, wit, &built, scratch),
         Language::Js => js::build_project(project, wit, &built, scratch),
     }?;
-    place(&built, out)
+    let mut content =
+        fs::read(&built).with_context(|| format!("could not read {}", built.display()))?;
+    component::sign(&mut content, project.language.title());
+    place(&content, out)
 }
 
-/// Puts a copy of a file in place at once: somebody may be reading the old one.
-fn place(built: &Path, out: &Path) -> Result<()> {
-    let content = fs::read(built).with_context(|| format!("could not read {}", built.display()))?;
+/// Puts a component in place at once: somebody may be reading the old one.
+fn place(content: &[u8], out: &Path) -> Result<()> {
     if fs::read(out).is_ok_and(|old| old == content) {
         return Ok(());
     }

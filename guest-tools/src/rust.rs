@@ -93,11 +93,11 @@ fn build_members(workspace: &Workspace<'_>, members: &Members) -> Result<()> {
         .iter()
         .all(|guest| stamp.matches(&output(guest)))
     {
-        println!("{}: guests unchanged", workspace.source.display());
+        eprintln!("{}: guests unchanged", workspace.source.display());
         return Ok(());
     }
 
-    println!(
+    eprintln!(
         "{}: building by way of {}",
         workspace.source.display(),
         way.describe()
@@ -119,9 +119,9 @@ fn build_members(workspace: &Workspace<'_>, members: &Members) -> Result<()> {
         let component = component::encode(&module)
             .with_context(|| format!("could not make a component of {}", guest.name))?;
         stamp.write(&output(guest), &component)?;
-        println!("  {}: {} bytes", output(guest).display(), component.len());
+        eprintln!("  {}: {} bytes", output(guest).display(), component.len());
     }
-    println!("  {:.1} s", began.elapsed().as_secs_f64());
+    eprintln!("  {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -265,7 +265,7 @@ fn choose(source: &Path) -> Result<Way> {
             missing.join(", ")
         );
     }
-    println!("missing {}: running {install}", missing.join(", "));
+    eprintln!("missing {}: running {install}", missing.join(", "));
     command::run(Command::new("apt-get").arg("update"))?;
     command::run(
         Command::new("apt-get")

@@ -59,7 +59,8 @@ impl Inputs {
         Stamp(hex::encode(self.0.finalize()))
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    /// Adds bytes, such as a file that is carried along.
+    pub fn bytes(&mut self, bytes: &[u8]) {
         // The length first, or `ab`, `c` and `a`, `bc` would be the same.
         self.0.update(bytes.len().to_le_bytes());
         self.0.update(bytes);

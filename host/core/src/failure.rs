@@ -142,6 +142,8 @@ codes! {
     ContractBroken = (1603, "contract-broken", Plugin, AtInterval),
     /// The plugin cannot be loaded.
     PluginInvalid = (1604, "plugin-invalid", Plugin, OnChange),
+    /// The plugin says that it failed itself.
+    PluginFailed = (1605, "plugin-failed", Plugin, Backoff),
     /// The Plugin that serves a key is not active.
     PluginNotActive = (1606, "plugin-not-active", Plugin, Backoff),
     /// A defect or a lack of resources of the host.
@@ -173,7 +175,7 @@ impl Code {
         self.rule().3
     }
 
-    /// Reads a failure code of the contract; a code that we do not know is internal, and the plugin's fault.
+    /// Reads a failure code of the contract; one that we do not know breaks it, and is the plugin's fault.
     #[must_use]
     pub fn from_contract(code: &str) -> Self {
         match code {
@@ -188,6 +190,7 @@ impl Code {
             "unavailable" => Self::Unavailable,
             "timeout" => Self::Timeout,
             "unsupported" => Self::Unsupported,
+            "internal" => Self::PluginFailed,
             _ => Self::ContractBroken,
         }
     }
@@ -279,7 +282,7 @@ pub fn one_line(text: &str, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Failure, Stage, one_line};
+    use super::{Blame, Code, Failure, Stage, one_line};
     use std::collections::BTreeSet;
 
     #[test]
@@ -293,6 +296,8 @@ mod tests {
     #[test]
     fn an_unknown_code_of_a_plugin_is_the_plugins_fault() {
         assert_eq!(Code::from_contract("surprise"), Code::ContractBroken);
+        assert_eq!(Code::from_contract("internal"), Code::PluginFailed);
+        assert_eq!(Code::PluginFailed.blame(), Blame::Plugin);
     }
 
     #[test]

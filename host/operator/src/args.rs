@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use postern_guest_tools::project::Language;
 use postern_standalone::output::Layout;
 
 /// Brings secrets out of the vaults where they are kept into the places where applications read them.
@@ -36,6 +37,13 @@ pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     #[command(after_help = "Example:\n  postern crds | kubectl apply --server-side -f -")]
     Crds,
+    /// Make, build, look at and test plugins.
+    #[command(after_help = "Example:\n  postern plugin new --lang go acme-vault")]
+    Plugin {
+        /// What to do with it.
+        #[command(subcommand)]
+        task: Plugin,
+    },
     /// Compile components and lay them where the binary finds them.
     #[command(after_help = "Example:\n  postern bundle --from target/guests --to plugins")]
     Bundle(Bundle),
@@ -246,6 +254,116 @@ pub struct Bundle {
     pub to: PathBuf,
 }
 
+/// What to do with a plugin.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Make a folder that builds into a plugin.
+    #[command(after_help = "Example:\n  postern plugin new --lang go acme-vault")]
+    New(New),
+    /// Build the plugin project in a folder into one component.
+    #[command(after_help = "Example:\n  postern plugin build acme-vault --out acme-vault.wasm")]
+    Build(Build),
+    /// Show what a plugin says of itself.
+    #[command(after_help = "Example:\n  postern plugin inspect acme-vault.wasm -o json")]
+    Inspect(Inspect),
+    /// Print the PluginGrant that would give a plugin all it asks for; exits 1 where it asks for nothing.
+    #[command(
+        after_help = "Example:\n  postern plugin grant --suggest acme-vault --component acme-vault.wasm"
+    )]
+    Grant(Grant),
+}
+
+/// Arguments of `plugin new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The plugin's name: small letters and digits, in words joined by `-`.
+    pub name: String,
+    /// In which language.
+    #[arg(long, env = "POSTERN_LANG")]
+    pub lang: Lang,
+    /// The folder to make [default: ./NAME].
+    #[arg(long, env = "POSTERN_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// A language that plugins are written in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Lang {
+    /// Rust.
+    Rust,
+    /// Go.
+    Go,
+    /// Python.
+    Python,
+    /// JavaScript or TypeScript.
+    Js,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::Rust => Self::Rust,
+            Lang::Go => Self::Go,
+            Lang::Python => Self::Python,
+            Lang::Js => Self::Js,
+        }
+    }
+}
+
+/// Arguments of `plugin build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Folder of the project.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The component [default: ./NAME.wasm, with the project's name].
+    #[arg(long, env = "POSTERN_OUT", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `plugin inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The component.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How it is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Shown,
+    #[command(flatten)]
+    pub compiled: Compiled,
+}
+
+/// How something single is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shown {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Arguments of `plugin grant`.
+#[derive(Debug, Args)]
+pub struct Grant {
+    /// Suggest a grant for the Plugin of this name.
+    #[arg(long, env = "POSTERN_SUGGEST", value_name = "NAME")]
+    pub suggest: String,
+    /// The component.
+    #[arg(long, env = "POSTERN_COMPONENT", value_name = "FILE")]
+    pub component: PathBuf,
+    #[command(flatten)]
+    pub compiled: Compiled,
+}
+
+/// Where compiled code is kept.
+#[derive(Debug, Args)]
+pub struct Compiled {
+    /// Where compiled code of plugins is kept [default: postern/compiled in the user's cache folder].
+    #[arg(long, env = "POSTERN_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
 fn grant(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
@@ -299,30 +417,41 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_and_every_command_an_example() {
-        for command in Postern::command().get_subcommands() {
-            let example = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+        let mut command = Postern::command();
+        command.build();
+        for command in command.get_subcommands() {
+            hold_to_the_rules(command, "postern");
+        }
+    }
+
+    fn hold_to_the_rules(command: &clap::Command, above: &str) {
+        let name = format!("{above} {}", command.get_name());
+        if command.get_name() == "help" {
+            return;
+        }
+        let example = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            example.contains(&format!("Example:\n  {name}")),
+            "{name}: {example}"
+        );
+        for command in command.get_subcommands() {
+            hold_to_the_rules(command, &name);
+        }
+        if command.get_name() == "bundle" {
+            return; // A step of the build, not of an installation.
+        }
+        for argument in command.get_arguments().filter(|a| {
+            a.get_long()
+                .is_some_and(|l| !["help", "version"].contains(&l))
+        }) {
             assert!(
-                example.contains("Example:\n  postern "),
-                "{}",
-                command.get_name()
+                argument.get_env().is_some(),
+                "{name} --{:?}",
+                argument.get_long()
             );
-            if command.get_name() == "bundle" {
-                continue; // A step of the build, not of an installation.
-            }
-            for argument in command
-                .get_arguments()
-                .filter(|a| a.get_long().is_some_and(|l| l != "help"))
-            {
-                assert!(
-                    argument.get_env().is_some(),
-                    "{} --{:?}",
-                    command.get_name(),
-                    argument.get_long()
-                );
-            }
         }
     }
 }

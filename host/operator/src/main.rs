@@ -4,6 +4,7 @@ mod args;
 mod bundle;
 mod crds;
 mod http;
+mod plugin;
 mod plugins;
 mod run;
 mod signals;
@@ -57,6 +58,10 @@ fn dispatch(arguments: Postern) -> anyhow::Result<ExitCode> {
         Command::Run(run) => {
             log(&arguments.logging, "info")?;
             threads()?.block_on(run::run(run))
+        }
+        Command::Plugin { task } => {
+            log(&arguments.logging, "warn")?;
+            plugin::run(task)
         }
         Command::Crds => print(&crds::yaml()),
         Command::Bundle(bundle) => bundle::run(&bundle),

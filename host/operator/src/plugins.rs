@@ -53,7 +53,8 @@ fn bundled(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
         .filter(|dir| dir.is_dir()))
 }
 
-fn default_cache() -> Option<PathBuf> {
+/// Where compiled code is kept unless somebody says otherwise.
+pub fn default_cache() -> Option<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())

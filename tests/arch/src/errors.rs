@@ -115,6 +115,7 @@ fn advice(code: Code) -> Advice {
         | Code::Trapped
         | Code::ContractBroken
         | Code::PluginInvalid
+        | Code::PluginFailed
         | Code::PluginNotActive
         | Code::Internal => guarded(code),
     }
@@ -400,6 +401,17 @@ fn guarded(code: Code) -> Advice {
             "The plugin cannot be loaded.",
             &["The file is no component, is damaged, or imports what no plugin may."],
             &["Build it for the world `provider` or `template-engine` of `postern:plugin`."],
+        ),
+        Code::PluginFailed => row(
+            "The plugin says that it failed itself, not its backend.",
+            &[
+                "The plugin has a defect.",
+                "The backend answered in a form that the plugin does not know.",
+            ],
+            &[
+                "Look at the text that the plugin gave.",
+                "Report it to who made the plugin, with the detail from the log.",
+            ],
         ),
         Code::PluginNotActive => row(
             "A Plugin serves this key, and no revision of it is active.",

@@ -60,6 +60,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
             "postern-controller",
             "postern-standalone",
             "postern-telemetry",
+            "postern-guest-tools",
             "kube",
             "hyper",
             "tokio",

@@ -1,0 +1,54 @@
+//! `postern plugin`: for those who write plugins, and those who decide which may run.
+
+mod build;
+mod grant;
+mod inspect;
+mod new;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use postern_core::plugin::Revision;
+use postern_runtime::Runtime;
+
+use crate::args::{Compiled, Plugin};
+use crate::{plugins, threads};
+
+/// Runs the command.
+pub fn run(task: Plugin) -> anyhow::Result<ExitCode> {
+    match task {
+        Plugin::New(new) => new::run(&new),
+        Plugin::Build(build) => build::run(&build),
+        Plugin::Inspect(inspect) => inspect::run(&inspect),
+        Plugin::Grant(grant) => grant::run(&grant),
+    }
+}
+
+/// Reads a component, which is a file.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if !file.exists() && file.to_string_lossy().contains([':', '@']) {
+        bail!(
+            "{} is no file, and this command reads no registry; fetch the component and give its file",
+            file.display()
+        );
+    }
+    std::fs::read(file).with_context(|| format!("could not read the component {}", file.display()))
+}
+
+/// Lets the plugin describe itself, as it does when it is loaded.
+fn described(file: &Path, bytes: &[u8], compiled: &Compiled) -> anyhow::Result<Arc<Revision>> {
+    let mut builder = Runtime::builder();
+    if let Some(cache) = compiled.cache_dir.clone().or_else(plugins::default_cache) {
+        builder = builder.cache_dir(cache);
+    }
+    let loading = async {
+        // The engine's clock runs on the threads.
+        let runtime = builder.build()?;
+        runtime.load_bytes(bytes, false).await
+    };
+    threads()?
+        .block_on(loading)
+        .with_context(|| format!("{} is no plugin that Postern loads", file.display()))
+}

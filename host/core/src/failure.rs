@@ -146,6 +146,8 @@ codes! {
     PluginFailed = (1605, "plugin-failed", Plugin, Backoff),
     /// The Plugin that serves a key is not active.
     PluginNotActive = (1606, "plugin-not-active", Plugin, Backoff),
+    /// Bytes of a plugin do not have the digest they should.
+    DigestMismatch = (1607, "digest-mismatch", Plugin, Backoff),
     /// A defect or a lack of resources of the host.
     Internal = (1901, "internal", Postern, Backoff),
 }

@@ -117,6 +117,7 @@ fn advice(code: Code) -> Advice {
         | Code::PluginInvalid
         | Code::PluginFailed
         | Code::PluginNotActive
+        | Code::DigestMismatch
         | Code::Internal => guarded(code),
     }
 }
@@ -411,6 +412,16 @@ fn guarded(code: Code) -> Advice {
             &[
                 "Look at the text that the plugin gave.",
                 "Report it to who made the plugin, with the detail from the log.",
+            ],
+        ),
+        Code::DigestMismatch => row(
+            "The bytes of a plugin do not have the digest that they should.",
+            &[
+                "The registry, or something on the way to it, changed them.",
+                "The file is another than the Plugin allows.",
+            ],
+            &[
+                "Nothing of them is used, and what served before serves on. Find out who changed them before you change the digest.",
             ],
         ),
         Code::PluginNotActive => row(

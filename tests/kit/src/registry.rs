@@ -263,7 +263,11 @@ impl Forward {
         let path = asked.target.split('?').next().unwrap_or_default();
         behaviour.asked.push(format!("{} {path}", asked.method));
         if let Some((status, retry_after)) = behaviour.failures.pop_front() {
-            let reply = Reply::json(status, &json!({"errors": []}));
+            let errors = match status {
+                429 => json!([{"code": "TOOMANYREQUESTS", "message": "slow down"}]),
+                _ => json!([]),
+            };
+            let reply = Reply::json(status, &json!({"errors": errors}));
             return Some(match retry_after {
                 Some(value) => reply.with_header("Retry-After", value),
                 None => reply,

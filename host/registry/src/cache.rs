@@ -1,0 +1,54 @@
+//! Components on disk, named by their digest. Written by rename; verified at every read.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use postern_core::plugin::Digest;
+
+/// The folder of kept components.
+#[derive(Debug)]
+pub(crate) struct Cache(PathBuf);
+
+impl Cache {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self(root.join("wasm"))
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.as_str().trim_start_matches("sha256:");
+        self.0.join(format!("{hex}.wasm"))
+    }
+
+    /// The bytes, if they are there and right. What is not right is removed, so that it is fetched again.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let path = self.path(digest);
+        let bytes = fs::read(&path).ok()?;
+        if Digest::of(&bytes) == *digest {
+            return Some(bytes);
+        }
+        tracing::warn!(path = %path.display(), "a kept component does not have its digest; it is dropped and fetched again");
+        // It is not used either way.
+        let _ = fs::remove_file(&path);
+        None
+    }
+
+    /// Keeps the bytes; a failure costs a download later and nothing else.
+    pub(crate) fn put(&self, digest: &Digest, bytes: &[u8]) {
+        let path = self.path(digest);
+        if path.is_file() {
+            return;
+        }
+        let write = || -> std::io::Result<()> {
+            fs::create_dir_all(&self.0)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_data()?;
+            file.persist(&path).map_err(|e| e.error)?;
+            Ok(())
+        };
+        if let Err(error) = write() {
+            tracing::warn!(path = %path.display(), %error, "a component cannot be kept");
+        }
+    }
+}

@@ -15,8 +15,9 @@ pub const POOL_COMPONENTS: u32 = 64;
 /// one that only another such provider could give back.
 pub const POOL_ENGINES: u32 = 16;
 
-/// Core instances one component may have: adapters and shims need a dozen.
-pub const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// Core instances one component may have: adapters and shims need a dozen, and CPython with its libraries, each a module
+/// of its own, 38.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Memories one component may have: its own, an adapter's, and room.
 pub const MEMORIES_PER_COMPONENT: u32 = 4;

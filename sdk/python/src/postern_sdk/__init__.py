@@ -1,0 +1,102 @@
+"""What a Postern plugin written in Python imports.
+
+A provider is a subclass of `Provider`; its module holds an instance of it named `provider`. All of it is plain Python
+that a test calls without a component (see `postern_sdk.testing`); `postern plugin build` makes the component.
+
+The SDK does not retry, sleep or keep anything between calls: the host does that.
+"""
+
+from .config import CaProvider, ConfigMapKey, SecretKey, ServiceAccount, setting
+from .failures import (
+    Absent,
+    Conflict,
+    Denied,
+    Failure,
+    Internal,
+    InvalidConfig,
+    InvalidRequest,
+    NotFound,
+    Problem,
+    RateLimited,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+from .host import Files, Host, HostHandler, Http
+from .http import HttpRequest, HttpResponse
+from .provider import Engine, Find, Login, Provider
+from .types import (
+    Ask,
+    Context,
+    Credential,
+    Credentials,
+    Datum,
+    Descriptor,
+    Endpoint,
+    Found,
+    Job,
+    Needs,
+    Outcome,
+    Page,
+    Part,
+    Pick,
+    Query,
+    Reference,
+    Request,
+    Session,
+    Template,
+    TemplateProblem,
+)
+
+__all__ = [
+    "Absent",
+    "Ask",
+    "CaProvider",
+    "ConfigMapKey",
+    "Conflict",
+    "Context",
+    "Credential",
+    "Credentials",
+    "Datum",
+    "Denied",
+    "Descriptor",
+    "Endpoint",
+    "Engine",
+    "Failure",
+    "Files",
+    "Find",
+    "Found",
+    "Host",
+    "HostHandler",
+    "Http",
+    "HttpRequest",
+    "HttpResponse",
+    "Internal",
+    "InvalidConfig",
+    "InvalidRequest",
+    "Job",
+    "Login",
+    "Needs",
+    "NotFound",
+    "Outcome",
+    "Page",
+    "Part",
+    "Pick",
+    "Problem",
+    "Provider",
+    "Query",
+    "RateLimited",
+    "Reference",
+    "Request",
+    "SecretKey",
+    "ServiceAccount",
+    "Session",
+    "Template",
+    "TemplateProblem",
+    "Timeout",
+    "Unauthenticated",
+    "Unavailable",
+    "Unsupported",
+    "setting",
+]

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::project::Language;
-use crate::{carried, go, js, rust};
+use crate::{carried, go, js, python, rust};
 
 /// What a project is called, in the spellings that its files need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub fn new(language: Language, name: &Name, folder: &Path) -> Result<()> {
         Language::Rust => rust::sdk::lay(folder),
         Language::Go => go::lay_sdk(folder),
         Language::Js => js::lay_sdk(folder),
-        Language::Python => Ok(()),
+        Language::Python => python::lay_sdk(folder),
     }
 }
 
@@ -175,9 +175,6 @@ mod tests {
     fn makes_a_project_of_each_language_under_its_own_name() {
         let name = Name::parse("acme-vault").expect("should parse");
         for (language, _) in Language::ALL {
-            if language == Language::Python && carried::PYTHON_TEMPLATE.is_empty() {
-                continue;
-            }
             let folder = tempfile::tempdir().expect("should make a folder");
             let folder = folder.path().join("acme-vault");
             new(language, &name, &folder).expect("should make");

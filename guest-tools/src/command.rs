@@ -4,9 +4,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Runs a command, whose output goes where ours goes.
+/// Runs a command. All that it says goes to our standard error: standard output is for data of our own.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("could not start {}", line(command)))?;
     if !status.success() {

@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;
+mod docs;
+mod plugin;
 mod quickstart;
 mod sync;

@@ -104,7 +104,7 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
         inputs.finish()
     };
     if stamp.matches(out) {
-        println!("{}: unchanged", project.name);
+        eprintln!("{}: unchanged", project.name);
         return Ok(());
     }
     let tools = tools()?;
@@ -112,7 +112,7 @@ pub fn build_project(project: &Project, wit: &Path, out: &Path, scratch: &Path) 
     let component = componentize(&tools, &wit, &world, scratch)?;
     component::only_imports_the_contract(&component)?;
     stamp.write(out, &component)?;
-    println!(
+    eprintln!(
         "{}: {} bytes, {:.1} s",
         project.name,
         component.len(),
@@ -229,7 +229,7 @@ fn tools() -> Result<PathBuf> {
         .context("could not wait for another build that gets the tools")?;
     let ready = folder.join(".ready");
     if !ready.is_file() {
-        println!("getting {TOOL} from PyPI (about 75 MB on disk, once)");
+        eprintln!("getting {TOOL} from PyPI (about 75 MB on disk, once)");
         command::quietly(
             python_command(&python)
                 .args(["-m", "venv", "--clear"])
@@ -318,7 +318,7 @@ fn install(tools: &Path, dependencies: &[String], into: &Path) -> Result<()> {
     if dependencies.is_empty() {
         return Ok(());
     }
-    println!("getting {} from PyPI", dependencies.join(", "));
+    eprintln!("getting {} from PyPI", dependencies.join(", "));
     let mut install = pip(tools);
     install
         .args(["install", "--only-binary", ":all:", "--no-compile"])

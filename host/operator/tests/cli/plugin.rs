@@ -73,7 +73,7 @@ fn from_nothing_to_a_component(lang: &str, language: &str) {
 
 /// The component of the template under the name `acme-vault`.
 pub fn describes_itself(project: &Path, language: &str) {
-    let document = inspected(&project, "acme-vault.wasm");
+    let document = inspected(project, "acme-vault.wasm");
     let facts = (&document["name"], &document["kind"], &document["language"]);
     assert_eq!(
         facts,
@@ -100,6 +100,11 @@ fn a_go_project_builds_where_this_repository_is_not() {
 #[test]
 fn a_javascript_project_builds_where_this_repository_is_not() {
     from_nothing_to_a_component("js", "JavaScript");
+}
+
+#[test]
+fn a_python_project_builds_where_this_repository_is_not() {
+    from_nothing_to_a_component("python", "Python");
 }
 
 // A Rust project takes minutes; the page for Rust builds one, and `docs` looks at it.

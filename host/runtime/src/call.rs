@@ -43,6 +43,14 @@ impl Caller {
         let mut store = self.store(state);
         let done = tokio::time::timeout_at(until, work(&mut store)).await;
         let state = store.data_mut();
+        let (memory, cpu) = state.used();
+        // Heard by who measures a plugin; nobody else listens at this level.
+        tracing::trace!(
+            target: "usage",
+            function = callee.function,
+            memory = u64::try_from(memory).unwrap_or(u64::MAX),
+            cpu_ms = u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
+        );
         let reader = Reader {
             stage: callee.stage,
             cleaner: std::mem::take(&mut state.cleaner),

@@ -77,6 +77,11 @@ impl CallState {
         self.meter.broken
     }
 
+    /// Bytes of memory that the call had, and the time that it took on a CPU.
+    pub fn used(&self) -> (usize, std::time::Duration) {
+        (self.meter.memory, limits::TICK * self.meter.ticks)
+    }
+
     /// Notes a broken limit, and gives the error that ends the call.
     pub fn break_limit(&mut self, limit: Limit) -> wasmtime::Error {
         self.meter.broken.get_or_insert(limit);

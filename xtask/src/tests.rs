@@ -35,6 +35,9 @@ pub fn run(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<ExitCode> 
             for folder in JS {
                 js(steps, folder, &mut counts)?;
             }
+            for folder in PYTHON {
+                python(steps, folder, &mut counts)?;
+            }
         }
     }
     steps.summary();
@@ -167,6 +170,37 @@ fn js(steps: &mut Steps, folder: &str, counts: &mut Counts) -> anyhow::Result<()
     Ok(())
 }
 
+/// Folders in whose `tests` Python finds tests.
+const PYTHON: [&str; 3] = [
+    "sdk/python",
+    "sdk/python/template",
+    "examples/provider-python",
+];
+
+fn python(steps: &mut Steps, folder: &str, counts: &mut Counts) -> anyhow::Result<()> {
+    // unittest writes to standard error.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec python3 -m unittest 2>&1"])
+        .env("PYTHONPATH", steps.root().join("sdk/python/src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(steps.root().join(folder));
+    let mut here = Counts::default();
+    let well = steps.watch(&format!("test {folder}"), command, |line| {
+        let seen = unittest_line(line);
+        here.passed = (here.passed + seen.passed).saturating_sub(seen.failed);
+        here.failed += seen.failed;
+        true
+    })?;
+    if !well && here == Counts::default() {
+        eprintln!(
+            "--- Python tests need Python 3.10 or newer: install it from https://python.org or your distribution"
+        );
+    }
+    counts.take(here, well);
+    Ok(())
+}
+
 impl Counts {
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
@@ -225,9 +259,41 @@ fn tap_line(line: &str) -> Counts {
     }
 }
 
+/// Reads `Ran 7 tests in 0.1s`, which counts those that failed as well, and `FAILED (failures=1, errors=2)`.
+fn unittest_line(line: &str) -> Counts {
+    let ran = line
+        .strip_prefix("Ran ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let failed = line.strip_prefix("FAILED (").map(|rest| {
+        rest.trim_end_matches(')')
+            .split(", ")
+            .filter_map(|part| part.split_once('='))
+            .filter(|(what, _)| ["failures", "errors"].contains(what))
+            .filter_map(|(_, number)| number.parse::<u64>().ok())
+            .sum()
+    });
+    Counts {
+        passed: ran.unwrap_or(0),
+        failed: failed.unwrap_or(0),
+    }
+}
+
 #[cfg(test)]
 mod cases {
-    use super::{Counts, cargo_line, go_line, tap_line};
+    use super::{Counts, cargo_line, go_line, tap_line, unittest_line};
+
+    #[test]
+    fn reads_the_counts_of_unittest() {
+        for (line, passed, failed) in [
+            ("Ran 30 tests in 0.004s", 30, 0),
+            ("Ran 1 test in 0.004s", 1, 0),
+            ("FAILED (failures=1, errors=2, skipped=4)", 0, 3),
+            ("OK", 0, 0),
+            ("FAILED", 0, 0),
+        ] {
+            assert_eq!(unittest_line(line), Counts { passed, failed }, "{line}");
+        }
+    }
 
     #[test]
     fn reads_the_counts_of_node() {

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use postern_api::external_secret::StoreKind;
 use postern_core::egress::{AddressRules, AllowedEndpoint, EgressPolicy, TlsSettings};
-use postern_core::failure::Failure;
+use postern_core::failure::{Code, Failure};
 use postern_core::plugin::{
     Answer, Call, Credential, IdentityId, Needs, Options, Outcome, Part, PluginHost as _, Problem,
     Request, Revision,
@@ -51,6 +52,7 @@ pub struct Bench {
     pub backend: Backend,
     pub secrets: Mutex<Secrets>,
     said: Mutex<Vec<String>>,
+    broke: AtomicBool,
     directories: Arc<BTreeMap<String, PathBuf>>,
     _made: tempfile::TempDir,
 }
@@ -77,6 +79,7 @@ impl Bench {
             fixture,
             backend,
             said: Mutex::default(),
+            broke: AtomicBool::new(false),
             directories: Arc::new(directories),
             _made: made,
         };
@@ -104,8 +107,16 @@ impl Bench {
         said.push(text.into());
     }
 
+    /// Whether a limit was broken since this was asked last.
+    pub fn broke(&self) -> bool {
+        self.broke.swap(false, Ordering::Relaxed)
+    }
+
     /// Notes the texts of a failure.
     pub fn note_failure(&self, failure: &Failure) {
+        if failure.code == Code::LimitExceeded {
+            self.broke.store(true, Ordering::Relaxed);
+        }
         self.note(failure.public.clone());
         if let Some(detail) = &failure.detail {
             self.note(detail.clone());

@@ -12,6 +12,7 @@ pub struct Rows {
     recorder: Recorder,
     in_messages: Vec<String>,
     in_lines: Vec<String>,
+    broke: Vec<String>,
 }
 
 impl Rows {
@@ -21,6 +22,7 @@ impl Rows {
             recorder,
             in_messages: Vec::new(),
             in_lines: Vec::new(),
+            broke: Vec::new(),
         }
     }
 
@@ -35,6 +37,10 @@ impl Rows {
         }
         if shown(&lines) {
             self.in_lines.push(check.to_owned());
+        }
+        // What never ends is asked for there.
+        if bench.broke() && check != crate::engine::ENDLESS {
+            self.broke.push(check.to_owned());
         }
         let verdict = match (came, unexpected.first()) {
             (Err(Stop::Unsupported(why)), _) => Verdict::Unsupported(why),
@@ -67,11 +73,15 @@ impl Rows {
             (most / 1024) as f64 / 1024.0,
             memory >> 20,
         );
-        let within = calls > 0 && most <= memory as u64 && took <= cpu_ms;
-        let verdict = if within {
-            Verdict::Passed
+        let verdict = if !self.broke.is_empty() {
+            Verdict::Failed(format!(
+                "a limit was broken during: {}",
+                self.broke.join(", ")
+            ))
+        } else if calls == 0 {
+            Verdict::Failed("no call was measured".to_owned())
         } else {
-            Verdict::Failed(note.clone())
+            Verdict::Passed
         };
         self.push("memory and CPU within limits", verdict, Some(note));
     }

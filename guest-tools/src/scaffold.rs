@@ -22,6 +22,10 @@ pub struct Name {
     snake: String,
 }
 
+/// What a new project's component is tested against; the templates of all languages are providers of the same.
+const FIXTURE: &str = include_str!("scaffold/fixture.yaml");
+const FIXTURE_PATH: &str = "conformance/fixture.yaml";
+
 /// Longest name: it also names a manifest's object.
 const LONGEST: usize = 60;
 
@@ -130,6 +134,7 @@ pub fn new(language: Language, name: &Name, folder: &Path) -> Result<()> {
             Err(_) => carried::write(&path, content),
         }?;
     }
+    carried::write(&folder.join(FIXTURE_PATH), FIXTURE.as_bytes())?;
     match language {
         Language::Rust => rust::sdk::lay(folder),
         Language::Go => go::lay_sdk(folder),
@@ -182,6 +187,7 @@ mod tests {
             assert_eq!(project.language, language);
             assert_eq!(project.name, "acme-vault");
             assert!(folder.join(".postern/sdk").is_dir(), "{language}");
+            assert!(folder.join(FIXTURE_PATH).is_file(), "{language}");
             let error = new(language, &name, &folder).expect_err("should refuse");
             assert!(error.to_string().contains("not empty"), "{error}");
         }

@@ -266,6 +266,9 @@ pub enum Plugin {
     /// Show what a plugin says of itself.
     #[command(after_help = "Example:\n  postern plugin inspect acme-vault.wasm -o json")]
     Inspect(Inspect),
+    /// Hold a plugin against the contract; exits 1 where a check failed.
+    #[command(after_help = "Example:\n  postern plugin test acme-vault.wasm --fixture conformance")]
+    Test(Test),
     /// Print the PluginGrant that would give a plugin all it asks for; exits 1 where it asks for nothing.
     #[command(
         after_help = "Example:\n  postern plugin grant --suggest acme-vault --component acme-vault.wasm"
@@ -327,6 +330,22 @@ pub struct Inspect {
     /// The component.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// How it is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Shown,
+    #[command(flatten)]
+    pub compiled: Compiled,
+}
+
+/// Arguments of `plugin test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The component.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Folder with the fixture.yaml that says what the backend answers [default: `conformance` beside FILE].
+    #[arg(long, env = "POSTERN_FIXTURE", value_name = "DIR")]
+    pub fixture: Option<PathBuf>,
     /// How it is printed.
     #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
     pub output: Shown,

@@ -66,6 +66,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
             "postern-standalone",
             "postern-telemetry",
             "postern-guest-tools",
+            "postern-conformance-plugin",
             "kube",
             "hyper",
             "tokio",

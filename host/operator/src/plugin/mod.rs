@@ -4,6 +4,7 @@ mod build;
 mod grant;
 mod inspect;
 mod new;
+mod test;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub fn run(task: Plugin) -> anyhow::Result<ExitCode> {
         Plugin::New(new) => new::run(&new),
         Plugin::Build(build) => build::run(&build),
         Plugin::Inspect(inspect) => inspect::run(&inspect),
+        Plugin::Test(test) => test::run(&test),
         Plugin::Grant(grant) => grant::run(&grant),
     }
 }

@@ -101,11 +101,16 @@ fn the_page_for_javascript_leads_from_an_empty_folder_to_a_secret() {
 }
 
 #[test]
+fn the_page_for_python_leads_from_an_empty_folder_to_a_secret() {
+    leads_to_a_secret("python.md", "Python");
+}
+
+#[test]
 fn every_page_is_run() {
     let mut pages: Vec<String> = std::fs::read_dir(root().join("docs/write-a-plugin"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["go.md", "js.md", "rust.md"]);
+    assert_eq!(pages, ["go.md", "js.md", "python.md", "rust.md"]);
 }

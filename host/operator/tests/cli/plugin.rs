@@ -23,9 +23,13 @@ fn plugin(folder: &Path, arguments: &[&str]) -> Ran {
 fn inspected(folder: &Path, file: &str) -> Value {
     let ran = plugin(folder, &["inspect", file, "-o", "json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    of_schema(&ran.out, "plugin-inspect.json")
+}
+
+fn of_schema(text: &str, schema: &str) -> Value {
+    let document: Value = serde_json::from_str(text).unwrap();
     let schema: Value = serde_json::from_str(
-        &std::fs::read_to_string(root().join("docs/schemas/plugin-inspect.json")).unwrap(),
+        &std::fs::read_to_string(root().join("docs/schemas").join(schema)).unwrap(),
     )
     .unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
@@ -49,6 +53,7 @@ fn from_nothing_to_a_component(lang: &str, language: &str) {
     assert_eq!(built.out, "acme-vault.wasm\n");
 
     describes_itself(&project, language);
+    is_tested(&project);
     let text = plugin(&project, &["inspect", "acme-vault.wasm"]);
     assert!(text.out.starts_with("name        acme-vault\n"), "{text:?}");
     let grant = plugin(
@@ -69,6 +74,31 @@ fn from_nothing_to_a_component(lang: &str, language: &str) {
         "{grant:?}"
     );
     assert!(grant.out.contains("  hosts:\n    - \"*\" # "), "{grant:?}");
+}
+
+/// The suite finds the fixture beside the component, and finds what differs from it.
+fn is_tested(project: &Path) {
+    let test = |more: &[&str]| {
+        let arguments = [&["test", "acme-vault.wasm"], more].concat();
+        plugin(project, &arguments)
+    };
+    let ran = test(&[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains(" 0 failed"), "{ran:?}");
+
+    std::fs::create_dir(project.join("other")).unwrap();
+    let fixture = std::fs::read_to_string(project.join("conformance/fixture.yaml")).unwrap();
+    let changed = fixture.replace("answer: {status: 403}", "answer: {status: 404}");
+    std::fs::write(project.join("other/fixture.yaml"), changed).unwrap();
+    let ran = test(&["--fixture", "other", "-o", "json"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let document = of_schema(&ran.out, "plugin-test.json");
+    assert_eq!(document["passed"], false);
+    let failed = document["rows"].as_array().unwrap().iter();
+    let failed: Vec<&Value> = failed.filter(|c| c["verdict"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["check"], "denied");
+    assert!(!ran.out.contains("ada-of-first"), "{ran:?}");
 }
 
 /// The component of the template under the name `acme-vault`.
@@ -152,6 +182,7 @@ fn what_is_no_project_or_no_plugin_is_said() {
         (vec!["build"], "`postern plugin new` makes one"),
         (vec!["inspect", "missing.wasm"], "missing.wasm"),
         (vec!["inspect", "text.wasm"], "PST-1604"),
+        (vec!["test", "text.wasm"], "fixture.yaml"),
         (
             vec!["inspect", "ghcr.io/acme/vault:1.0"],
             "this command reads no registry",

@@ -40,6 +40,8 @@ async fn conforms(component: &str, fixture: &str, unsupported: &[&str]) {
     assert_eq!(left_out, unsupported, "{}", report.table());
 }
 
+/// One fixture for the same provider in four languages.
+const DOPPLER: &str = "examples/doppler-conformance";
 const FIXTURES: &str = "tests/conformance-plugin/fixtures";
 
 #[tokio::test]
@@ -61,4 +63,39 @@ async fn fake_keeps_the_contract() {
 async fn file_keeps_the_contract() {
     let unsupported = ["unchanged", "unavailable", "throttled", "deadline"];
     conforms("file", &format!("{FIXTURES}/file"), &unsupported).await;
+}
+
+#[tokio::test]
+async fn the_template_engine_keeps_the_contract() {
+    conforms("go-template", &format!("{FIXTURES}/go-template"), &[]).await;
+}
+
+#[tokio::test]
+async fn the_example_engine_keeps_the_contract() {
+    conforms("engine-minijinja", &format!("{FIXTURES}/minijinja"), &[]).await;
+}
+
+#[tokio::test]
+async fn the_example_in_rust_keeps_the_contract() {
+    conforms("provider-rust", DOPPLER, &["not UTF-8"]).await;
+}
+
+#[tokio::test]
+async fn the_example_in_go_keeps_the_contract() {
+    conforms("provider-go", DOPPLER, &["not UTF-8"]).await;
+}
+
+#[tokio::test]
+async fn the_example_in_javascript_keeps_the_contract() {
+    conforms("provider-js", DOPPLER, &["not UTF-8"]).await;
+}
+
+#[tokio::test]
+async fn the_example_in_python_keeps_the_contract() {
+    conforms("provider-python", DOPPLER, &["not UTF-8"]).await;
+}
+
+#[tokio::test]
+async fn vault_keeps_the_contract() {
+    conforms("vault", &format!("{FIXTURES}/vault"), &["not UTF-8"]).await;
 }

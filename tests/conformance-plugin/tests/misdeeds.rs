@@ -14,35 +14,41 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs the guest with this misdeed.
-async fn run(misdeed: &str) -> Report {
+/// Runs a guest with the text of a fixture.
+async fn run_with(guest: &str, fixture: &str) -> Report {
     let guests = std::env::var_os("POSTERN_GUESTS")
         .map_or_else(|| here().join("../../target/guests"), PathBuf::from);
-    let path = guests.join("guest_nonconforming.wasm");
+    let path = guests.join(format!("{guest}.wasm"));
     let Ok(bytes) = std::fs::read(&path) else {
         panic!("{} is missing; run `cargo xtask guests`", path.display())
     };
-    let fixture = here().join("fixtures/nonconforming/fixture.yaml");
-    let text = std::fs::read_to_string(fixture).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let text = text.replacen("MISDEED", misdeed, 1);
-    std::fs::write(folder.path().join("fixture.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("fixture.yaml"), fixture).unwrap();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
     postern_conformance_plugin::run_with_cache(&bytes, folder.path(), Some(cache))
         .await
         .unwrap()
 }
 
+/// Runs the guest with this misdeed.
+async fn run(misdeed: &str) -> Report {
+    let fixture = here().join("fixtures/nonconforming/fixture.yaml");
+    let text = std::fs::read_to_string(fixture).unwrap();
+    let text = text.replacen("MISDEED", misdeed, 1);
+    run_with("guest_nonconforming", &text).await
+}
+
+fn failed(report: &Report) -> Vec<&str> {
+    let rows = report.rows.iter();
+    rows.filter(|row| matches!(row.verdict, Verdict::Failed(_)))
+        .map(|row| row.check.as_str())
+        .collect()
+}
+
 /// Asks that exactly these rows failed.
 async fn fails(misdeed: &str, rows: &[&str]) -> Report {
     let report = run(misdeed).await;
-    let failed: Vec<&str> = report
-        .rows
-        .iter()
-        .filter(|row| matches!(row.verdict, Verdict::Failed(_)))
-        .map(|row| row.check.as_str())
-        .collect();
-    assert_eq!(failed, rows, "{misdeed}\n{}", report.table());
+    assert_eq!(failed(&report), rows, "{misdeed}\n{}", report.table());
     report
 }
 
@@ -205,4 +211,42 @@ async fn a_folder_without_a_fixture_is_an_error() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("fixture.yaml"), "{error}");
+}
+
+/// Runs the template engine of the tests.
+async fn engine(templates: &str, failing: &str, endless: &str) -> Report {
+    let fixture = format!(
+        "templates: [{templates}]\nfailing: {{name: wrong-one, {failing}}}\nendless: {{name: for-ever, source: {endless}}}\n"
+    );
+    run_with("guest_engine", &fixture).await
+}
+
+const GOOD: &str =
+    "{name: good, source: '{{ .a }}', data: {a: data-of-the-good}, expected: data-of-the-good}";
+const FAILING: &str = "source: '{{ .b }}', data: {a: data-of-the-failing}";
+
+#[tokio::test]
+async fn an_honest_engine_fails_nowhere() {
+    let report = engine(GOOD, FAILING, "loop").await;
+    assert_eq!(failed(&report), Vec::<&str>::new(), "{}", report.table());
+}
+
+#[tokio::test]
+async fn notices_templates_that_render_otherwise_or_not_at_all() {
+    let other = "{name: other, source: '{{ random }}', expected: four}";
+    let report = engine(&format!("{GOOD}, {other}"), FAILING, "loop").await;
+    let rows = ["template \"other\"", "order does not matter"];
+    assert_eq!(failed(&report), rows, "{}", report.table());
+    let traps = "{name: traps, source: trap, expected: four}";
+    let report = engine(&format!("{GOOD}, {traps}"), FAILING, "loop").await;
+    let rows = ["template \"traps\"", "order does not matter"];
+    assert_eq!(failed(&report), rows, "{}", report.table());
+    assert!(why(&report, rows[0]).starts_with("trapped"));
+}
+
+#[tokio::test]
+async fn notices_a_failing_template_that_renders_and_an_endless_one_that_ends() {
+    let report = engine(GOOD, "source: fine", "fine").await;
+    let rows = ["a failure names the template", "an endless template ends"];
+    assert_eq!(failed(&report), rows, "{}", report.table());
 }

@@ -333,6 +333,8 @@ fn componentize(tools: &Path, wit: &Path, world: &str, scratch: &Path) -> Result
     let made = std::path::absolute(scratch.join("unchecked.wasm"))?;
     let mut tool = in_venv(tools, "componentize-py");
     tool.current_dir(scratch)
+        // An author wants the trace of Python, not that of the tool.
+        .env("RUST_BACKTRACE", "0")
         .arg("-q")
         .arg("-d")
         .arg(fs::canonicalize(wit)?)

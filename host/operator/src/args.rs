@@ -235,6 +235,12 @@ pub struct Run {
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
     #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
     pub metrics_bind_address: Listen,
+    /// Directory whose files Plugins may name as their source.
+    #[arg(long, env = "POSTERN_PLUGIN_FILES", value_name = "DIR")]
+    pub plugin_files: Option<PathBuf>,
+    /// How long a new revision of a Plugin must serve without a fault before the last good one stands by no more.
+    #[arg(long, env = "POSTERN_PLUGIN_TRIAL", default_value = "60s", value_name = "DURATION", value_parser = duration)]
+    pub plugin_trial: Duration,
     #[command(flatten)]
     pub plugins: Plugins,
 }
@@ -269,6 +275,11 @@ pub enum Plugin {
     /// Hold a plugin against the contract; exits 1 where a check failed.
     #[command(after_help = "Example:\n  postern plugin test acme-vault.wasm --fixture conformance")]
     Test(Test),
+    /// Store a plugin in an OCI registry, and print the reference by digest.
+    #[command(
+        after_help = "Example:\n  postern plugin push acme-vault.wasm registry.example.com/plugins/acme-vault:1.0.0"
+    )]
+    Push(Push),
     /// Print the PluginGrant that would give a plugin all it asks for; exits 1 where it asks for nothing.
     #[command(
         after_help = "Example:\n  postern plugin grant --suggest acme-vault --component acme-vault.wasm"
@@ -327,12 +338,14 @@ pub struct Build {
 /// Arguments of `plugin inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The component.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The component: a file, or an OCI reference such as registry.example.com/plugins/acme-vault:1.0.0.
+    #[arg(value_name = "FILE|REFERENCE")]
+    pub component: String,
     /// How it is printed.
     #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
     pub output: Shown,
+    #[command(flatten)]
+    pub registry: Registry,
     #[command(flatten)]
     pub compiled: Compiled,
 }
@@ -353,6 +366,38 @@ pub struct Test {
     pub compiled: Compiled,
 }
 
+/// Arguments of `plugin push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The component.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where it goes: registry/repository:tag.
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// How the result is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Shown,
+    #[command(flatten)]
+    pub registry: Registry,
+    #[command(flatten)]
+    pub compiled: Compiled,
+}
+
+/// How a registry is spoken with.
+#[derive(Debug, Args)]
+pub struct Registry {
+    /// Speak HTTP without TLS with the registry.
+    #[arg(long, env = "POSTERN_PLAIN_HTTP")]
+    pub plain_http: bool,
+    /// PEM certificates that are trusted beside the system's.
+    #[arg(long, env = "POSTERN_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Docker config file with the registry's credentials [default: config.json in $DOCKER_CONFIG or ~/.docker].
+    #[arg(long, env = "POSTERN_DOCKER_CONFIG", value_name = "FILE")]
+    pub docker_config: Option<PathBuf>,
+}
+
 /// How something single is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shown {
@@ -368,9 +413,11 @@ pub struct Grant {
     /// Suggest a grant for the Plugin of this name.
     #[arg(long, env = "POSTERN_SUGGEST", value_name = "NAME")]
     pub suggest: String,
-    /// The component.
-    #[arg(long, env = "POSTERN_COMPONENT", value_name = "FILE")]
-    pub component: PathBuf,
+    /// The component: a file, or an OCI reference.
+    #[arg(long, env = "POSTERN_COMPONENT", value_name = "FILE|REFERENCE")]
+    pub component: String,
+    #[command(flatten)]
+    pub registry: Registry,
     #[command(flatten)]
     pub compiled: Compiled,
 }

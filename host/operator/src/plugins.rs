@@ -12,7 +12,7 @@ use crate::args::Plugins;
 /// Starts the runtime with the bundled plugins and those that were given.
 pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
     let mut builder = Runtime::builder();
-    if let Some(cache) = plugins.cache_dir.clone().or_else(default_cache) {
+    if let Some(cache) = cache(plugins) {
         builder = builder.cache_dir(cache);
     }
     let runtime = builder.build()?;
@@ -51,6 +51,11 @@ fn bundled(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
         .parent()
         .map(|dir| dir.join("plugins"))
         .filter(|dir| dir.is_dir()))
+}
+
+/// Where components and their compiled code are kept.
+pub fn cache(plugins: &Plugins) -> Option<PathBuf> {
+    plugins.cache_dir.clone().or_else(default_cache)
 }
 
 /// Where compiled code is kept unless somebody says otherwise.

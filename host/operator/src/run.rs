@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use postern_controller::{Options, Readiness};
 use postern_core::conclude::Written;
 use postern_core::failure::Code;
+use postern_registry::Registry;
 use postern_telemetry::metrics::{Metric, Metrics};
 
 use crate::args::Run;
@@ -44,11 +45,18 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
             "plugin loaded"
         );
     }
+    let cache = plugins::cache(&run.plugins);
+    let outside = postern_controller::Plugins {
+        sources: Arc::new(Registry::new(cache, run.plugin_files.clone())),
+        revisions: host.clone(),
+        trial: run.plugin_trial,
+    };
     let options = Options {
         namespace: run.namespace.clone(),
         controller_class: run.plugins.controller_class.clone(),
         doors,
         readiness,
+        plugins: Some(outside),
         on_sync: Some(Arc::new(move |result| {
             metrics.add(Metric::Syncs, &labels(result), 1)
         })),

@@ -319,11 +319,11 @@ impl Remote {
                         .iter()
                         .map(|e| format!("{:?}", e.code))
                         .collect();
-                    let codes = one_line(&codes.join(", "), 200);
                     failed(
                         Code::Unavailable,
-                        format!("{at}: the registry refused the request: {codes}"),
+                        format!("{at}: the registry refused the request; its own log says why"),
                     )
+                    .with_detail(codes.join(", "))
                 }
             }
             E::DigestError(_) => failed(

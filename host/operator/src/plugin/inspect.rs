@@ -7,6 +7,7 @@ use postern_core::plugin::Revision;
 use postern_guest_tools::component::{self, Surface};
 use serde_json::{Value, json};
 
+use super::source::{self, Found};
 use crate::args::{Inspect, Shown};
 use crate::print;
 
@@ -15,12 +16,12 @@ const UNKNOWN: &str = "unknown";
 
 /// Runs the command.
 pub fn run(inspect: &Inspect) -> anyhow::Result<ExitCode> {
-    let bytes = super::read(&inspect.file)?;
-    let revision = super::described(&inspect.file, &bytes, &inspect.compiled)?;
-    let surface = component::surface(&bytes)?;
+    let found = source::read(&inspect.component, &inspect.registry)?;
+    let revision = super::described(&inspect.component, &found.bytes, &inspect.compiled)?;
+    let surface = component::surface(&found.bytes)?;
     print(&match inspect.output {
-        Shown::Text => text(&revision, &surface, bytes.len()),
-        Shown::Json => format!("{:#}\n", document(&revision, &surface, bytes.len())),
+        Shown::Text => text(&revision, &surface, &found),
+        Shown::Json => format!("{:#}\n", document(&revision, &surface, &found)),
     })
 }
 
@@ -36,7 +37,7 @@ fn language(surface: &Surface) -> &str {
     surface.language.as_deref().unwrap_or(UNKNOWN)
 }
 
-fn text(revision: &Revision, surface: &Surface, size: usize) -> String {
+fn text(revision: &Revision, surface: &Surface, found: &Found) -> String {
     let d = &revision.descriptor;
     let batch = match d.batch_size {
         0 => "any number".to_owned(),
@@ -53,8 +54,15 @@ fn text(revision: &Revision, surface: &Surface, size: usize) -> String {
         ("exports", surface.exports.join(", ")),
         ("imports", surface.imports.join(", ")),
         ("batch size", batch),
-        ("size", format!("{size} bytes")),
+        ("size", format!("{} bytes", found.bytes.len())),
         ("digest", revision.digest.as_str().to_owned()),
+        (
+            "manifest",
+            found
+                .manifest
+                .as_ref()
+                .map_or_else(String::new, |m| m.as_str().to_owned()),
+        ),
     ] {
         let value = if value.is_empty() { "-" } else { &value };
         // Writing to a String cannot fail.
@@ -84,14 +92,14 @@ fn printable(text: &str) -> String {
     postern_core::failure::one_line(text, 2000)
 }
 
-fn document(revision: &Revision, surface: &Surface, size: usize) -> Value {
+fn document(revision: &Revision, surface: &Surface, found: &Found) -> Value {
     let d = &revision.descriptor;
     let asks: Vec<Value> = d
         .asks
         .iter()
         .map(|ask| json!({"kind": ask.kind, "what": ask.what, "why": ask.why}))
         .collect();
-    json!({
+    let mut document = json!({
         "schemaVersion": 1,
         "name": d.name,
         "version": d.version,
@@ -103,8 +111,12 @@ fn document(revision: &Revision, surface: &Surface, size: usize) -> Value {
         "imports": surface.imports,
         "asks": asks,
         "batchSize": d.batch_size,
-        "sizeBytes": size,
+        "sizeBytes": found.bytes.len(),
         "digest": revision.digest.as_str(),
         "configSchema": d.config_schema,
-    })
+    });
+    if let Some(manifest) = &found.manifest {
+        document["manifestDigest"] = manifest.as_str().into();
+    }
+    document
 }

@@ -4,13 +4,14 @@ mod build;
 mod grant;
 mod inspect;
 mod new;
+mod push;
+mod source;
 mod test;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use postern_core::plugin::Revision;
 use postern_runtime::Runtime;
 
@@ -24,23 +25,13 @@ pub fn run(task: Plugin) -> anyhow::Result<ExitCode> {
         Plugin::Build(build) => build::run(&build),
         Plugin::Inspect(inspect) => inspect::run(&inspect),
         Plugin::Test(test) => test::run(&test),
+        Plugin::Push(push) => push::run(&push),
         Plugin::Grant(grant) => grant::run(&grant),
     }
 }
 
-/// Reads a component, which is a file.
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    if !file.exists() && file.to_string_lossy().contains([':', '@']) {
-        bail!(
-            "{} is no file, and this command reads no registry; fetch the component and give its file",
-            file.display()
-        );
-    }
-    std::fs::read(file).with_context(|| format!("could not read the component {}", file.display()))
-}
-
 /// Lets the plugin describe itself, as it does when it is loaded.
-fn described(file: &Path, bytes: &[u8], compiled: &Compiled) -> anyhow::Result<Arc<Revision>> {
+fn described(name: &str, bytes: &[u8], compiled: &Compiled) -> anyhow::Result<Arc<Revision>> {
     let mut builder = Runtime::builder();
     if let Some(cache) = compiled.cache_dir.clone().or_else(plugins::default_cache) {
         builder = builder.cache_dir(cache);
@@ -52,5 +43,5 @@ fn described(file: &Path, bytes: &[u8], compiled: &Compiled) -> anyhow::Result<A
     };
     threads()?
         .block_on(loading)
-        .with_context(|| format!("{} is no plugin that Postern loads", file.display()))
+        .with_context(|| format!("{name} is no plugin that Postern loads"))
 }

@@ -13,7 +13,7 @@ const FIXTURE: &str = "conformance";
 
 /// Runs the command.
 pub fn run(test: &Test) -> anyhow::Result<ExitCode> {
-    let bytes = super::read(&test.file)?;
+    let bytes = super::source::file(&test.file)?;
     let fixture = test.fixture.clone().unwrap_or_else(|| beside(&test.file));
     let cache = test.compiled.cache_dir.clone();
     let cache = cache.or_else(plugins::default_cache);

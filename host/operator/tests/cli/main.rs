@@ -6,4 +6,5 @@ mod common;
 mod docs;
 mod plugin;
 mod quickstart;
+mod registry;
 mod sync;

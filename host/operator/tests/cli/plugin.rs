@@ -183,10 +183,6 @@ fn what_is_no_project_or_no_plugin_is_said() {
         (vec!["inspect", "missing.wasm"], "missing.wasm"),
         (vec!["inspect", "text.wasm"], "PST-1604"),
         (vec!["test", "text.wasm"], "fixture.yaml"),
-        (
-            vec!["inspect", "ghcr.io/acme/vault:1.0"],
-            "this command reads no registry",
-        ),
     ] {
         let ran = plugin(dir.path(), &arguments);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");

@@ -174,7 +174,7 @@ fn renders_bytes_and_reports_failures_in_order() {
     };
     assert_eq!(first[0].as_deref().unwrap(), b"postgres://ann:p%40ss%FF@db");
     let failure = first[1].as_ref().unwrap_err();
-    assert_eq!(failure.code, "invalid-request");
+    assert_eq!(failure.code, "internal");
     assert!(
         failure
             .message

@@ -7,7 +7,7 @@ pub const GROUP: &str = "external-secrets.io";
 pub const POSTERN_GROUP: &str = "postern.dev";
 /// Version of our own kinds.
 pub const POSTERN_VERSION: &str = "v1alpha1";
-/// Annotation on a Plugin: digests that must not serve, separated by commas; `postern plugin rollback` writes it.
+/// Annotation on a Plugin: digests that must not serve, separated by commas.
 pub const ANNOTATION_REFUSED_DIGESTS: &str = "postern.dev/refused-digests";
 /// Component of the events on Plugins.
 pub const EVENT_COMPONENT_PLUGIN: &str = "postern";

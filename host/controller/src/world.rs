@@ -317,8 +317,8 @@ impl State {
             .collect()
     }
 
-    /// Stores with one of these keys that can be used, by the last check or by what an earlier process found.
-    pub(crate) fn usable_stores(&self, keys: &BTreeSet<String>) -> Vec<Arc<Store>> {
+    /// Our stores with one of these keys that can be used, by the last check or by what an earlier process found.
+    pub(crate) fn usable_stores(&self, keys: &BTreeSet<String>, class: &str) -> Vec<Arc<Store>> {
         let usable = |entry: &StoreEntry| match entry.standing {
             Standing::Ready => true,
             Standing::Unchecked => conclude::store_is_ready(entry.status.as_ref()).is_ok(),
@@ -328,7 +328,10 @@ impl State {
             .stores
             .values()
             .filter(|e| !e.being_deleted && serves(e, keys) && usable(e));
-        stores.filter_map(|e| e.parsed.clone().ok()).collect()
+        stores
+            .filter_map(|e| e.parsed.clone().ok())
+            .filter(|store| is_ours(store, class))
+            .collect()
     }
 
     /// A managed Secret was seen. A version that we wrote ourselves touches nobody.

@@ -327,14 +327,14 @@ pub fn refusal<'a>(
 ) -> Option<&'a str> {
     if by_hand.contains(digest.as_str()) {
         return Some(
-            "it was rolled back by hand; `postern plugin rollback --undo` lets it serve again",
+            "it was rolled back by hand; without it in the annotation postern.dev/refused-digests it may serve again",
         );
     }
     let refused = status.refused.iter().find(|r| r.digest == digest.as_str());
     refused.map(|r| r.message.as_str())
 }
 
-/// Digests in the annotation that `postern plugin rollback` writes.
+/// Digests in the annotation by which an administrator goes back.
 #[must_use]
 pub fn refused_by_hand(annotation: Option<&str>) -> BTreeSet<String> {
     let digests = annotation.into_iter().flat_map(|text| text.split(','));

@@ -102,7 +102,8 @@ func renderOne(t Template, dot any, settings Settings, redactor *redactor) (valu
 	}
 	var out bytes.Buffer
 	if err := parsed.Execute(&out, dot); err != nil {
-		return nil, invalid("unable to execute template at key %s: %s", t.Name, redactor.execError(t.Name, err))
+		message := fmt.Sprintf("unable to execute template at key %s: %s", t.Name, redactor.execError(t.Name, err))
+		return nil, &Failure{Internal, message}
 	}
 	if settings.ParseYAML {
 		return yamlToJSON(t.Name, out.Bytes(), redactor)

@@ -95,7 +95,7 @@ func TestReportsParseErrorWithTheKey(t *testing.T) {
 func TestMissingKeyIsAnErrorUnlessAllowed(t *testing.T) {
 	_, err := renderText(t, `{{ .absent }}`, flat("x", "y"), Settings{})
 	want := `unable to execute template at key key: template: key:1:3: executing "key" at <.absent>: map has no entry for key "absent"`
-	if err == nil || err.Error() != want {
+	if err == nil || err.Error() != want || err.(*Failure).Code != Internal {
 		t.Errorf("got %v", err)
 	}
 	settings, err := ParseSettings(map[string]string{"missingkey": "default", "unknown": "ignored"})

@@ -77,7 +77,10 @@ pub(super) async fn probe(
     if known::is_engine(wanted) || !served {
         return Ok(());
     }
-    let stores = ctx.world.lock().usable_stores(&wanted.serves);
+    let stores = ctx
+        .world
+        .lock()
+        .usable_stores(&wanted.serves, &ctx.settings.controller_class);
     for store in stores {
         if let Err(failure) = ctx.doors.try_out(revision, &store).await {
             return Err(Stop {
@@ -199,7 +202,11 @@ pub(super) fn awaiting(wanted: &Wanted, asks: &[Ask], awaited: &[Ask]) -> Stop {
     Stop {
         step: Step::Granted,
         reason: reason::AWAITING_GRANT,
-        failure: Failure::new(Stage::Check, Code::EgressDenied, text),
+        // The manifest keeps its lines, so that it can be applied as it stands.
+        failure: Failure {
+            public: text,
+            ..Failure::new(Stage::Check, Code::EgressDenied, "")
+        },
     }
 }
 

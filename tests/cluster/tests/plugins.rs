@@ -1,0 +1,17 @@
+//! Plugins from outside against a real control plane and a real OCI registry: grants, the switch between versions, and what
+//! is left when a version fails. Plugins are the cluster's, so the tests run one after another, each with a controller of
+//! its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+#[path = "plugins/desk.rs"]
+mod desk;
+#[path = "plugins/grants.rs"]
+mod grants;
+#[path = "plugins/swap.rs"]
+mod swap;

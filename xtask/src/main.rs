@@ -3,7 +3,6 @@
 //! It only starts other programs and says what it does and how long it took; it depends on next to nothing, so that it
 //! starts at once. It decides nothing about the product.
 
-mod pages;
 mod quickstart;
 mod steps;
 mod tests;
@@ -22,7 +21,6 @@ cargo xtask VERB
   tools       build the servers that tests run against (etcd, kube-apiserver, kubectl), once per version
   bundle      compile the first-party components and lay them beside the binary postern
   quickstart  sync examples/quickstart into a folder, rotate a value, sync again
-  pages       run docs/write-a-plugin as written: from an empty folder to a Secret, in every language (or those named)
   test        all of the above and every test; closes with `N passed, N failed`
   codegen     write generated files (CRDs, error pages); tests/arch holds them against the code
   lint        rustfmt and clippy, warnings are errors
@@ -57,15 +55,6 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
             bundle(&mut steps)?;
         }
         "quickstart" => quickstart::run(&mut steps)?,
-        "pages" => {
-            quickstart::prepare(&mut steps)?;
-            for page in pages::all(steps.root())? {
-                let name = page.file_stem().unwrap_or_default().to_string_lossy();
-                if rest.is_empty() || rest.iter().any(|wanted| *wanted == name) {
-                    pages::run(&mut steps, &page)?;
-                }
-            }
-        }
         "test" => return tests::run(&mut steps, rest),
         "codegen" => steps.cargo(
             "write generated files",

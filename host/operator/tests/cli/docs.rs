@@ -28,6 +28,7 @@ fn page_file(page: &str) -> std::path::PathBuf {
     root().join("docs/write-a-plugin").join(page)
 }
 
+/// The blocks of `sh`, one after another.
 fn blocks(text: &str) -> String {
     let mut script = String::new();
     let mut inside = false;
@@ -113,4 +114,10 @@ fn every_page_is_run() {
         .collect();
     pages.sort();
     assert_eq!(pages, ["go.md", "js.md", "python.md", "rust.md"]);
+}
+
+#[test]
+fn takes_blocks_of_sh_and_nothing_else() {
+    let page = "a\n```sh\none\n\ntwo <<EOF\n```\ntext\n```yaml\nno: 1\n```\n```sh\nthree\n```\n";
+    assert_eq!(blocks(page), "one\n\ntwo <<EOF\nthree\n");
 }

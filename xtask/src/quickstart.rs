@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::steps::Steps;
 
 /// Builds the binary postern, and lays the compiled plugins beside it.
-pub fn prepare(steps: &mut Steps) -> anyhow::Result<()> {
+fn prepare(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo(
         "build postern",
         &[

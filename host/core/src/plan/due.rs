@@ -1,0 +1,94 @@
+//! When a sync is due, and what it is due together with.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube_core::ResourceExt as _;
+use postern_api::ExternalSecret;
+use postern_api::external_secret::RefreshPolicy;
+
+use super::target::was_deleted;
+use super::{Observed, invalid, stores_of};
+use crate::failure::Failure;
+use crate::{go, schedule};
+
+/// `Some` where nothing is due: until when.
+pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
+    let status = observed.object.status.as_ref()?;
+    let last = last_refresh(&observed.object)?;
+    let synced = status
+        .synced_resource_version
+        .as_deref()
+        .filter(|v| !v.is_empty())?;
+    let as_it_shall_be = match &observed.target {
+        Some(target) => target.is_valid(),
+        None => was_deleted(&observed.object),
+    };
+    if !as_it_shall_be {
+        return None;
+    }
+    let changed = synced != current_version(&observed.object);
+    match observed.object.spec.refresh_policy.unwrap_or_default() {
+        RefreshPolicy::CreatedOnce => Some(None),
+        RefreshPolicy::OnChange => (!changed).then_some(None),
+        RefreshPolicy::Periodic => {
+            let interval = interval(&observed.object).ok()?;
+            if interval.is_zero() {
+                return Some(None);
+            }
+            let due = schedule::next_due(last, interval, &seed(&observed.object));
+            (!changed && last <= observed.now && observed.now < due).then_some(Some(due))
+        }
+    }
+}
+
+/// When the last sync that succeeded began.
+#[must_use]
+pub fn last_refresh(object: &ExternalSecret) -> Option<Timestamp> {
+    object.status.as_ref()?.refresh_time.as_ref()?.parse().ok()
+}
+
+/// Generation, labels and annotations of the object as one text.
+#[must_use]
+pub fn current_version(object: &ExternalSecret) -> String {
+    go::synced_resource_version(
+        object.metadata.generation.unwrap_or(0),
+        object.annotations(),
+        object.labels(),
+    )
+}
+
+/// The refresh interval; zero means once.
+pub fn interval(object: &ExternalSecret) -> Result<Duration, Failure> {
+    match object.spec.refresh_interval.as_deref() {
+        None => Ok(schedule::DEFAULT_INTERVAL),
+        Some(text) => {
+            go::parse_duration(text).map_err(|e| invalid(format!("spec.refreshInterval: {e}")))
+        }
+    }
+}
+
+/// What names the reading, so that those who read the same come due together.
+#[must_use]
+pub fn seed(object: &ExternalSecret) -> String {
+    let store = stores_of(object)
+        .into_iter()
+        .next()
+        .map(|s| format!("{s}/{}", s.namespace))
+        .unwrap_or_default();
+    let spec = &object.spec;
+    let extract = spec
+        .data_from
+        .iter()
+        .flatten()
+        .find_map(|d| d.extract.as_ref())
+        .map(|r| &r.key);
+    let key = spec
+        .data
+        .iter()
+        .flatten()
+        .next()
+        .map(|d| &d.remote_ref.key)
+        .or(extract);
+    format!("{store}/{}", key.map(String::as_str).unwrap_or_default())
+}

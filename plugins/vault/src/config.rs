@@ -2,8 +2,7 @@
 //! Two spec keys are served: `vault`, and `openBao`, which differs by the default mount and in that a
 //! property is never a path.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use postern_plugin_shared::pem;
 use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
 use serde::Deserialize;
 
@@ -244,20 +243,6 @@ fn ca(bundle: Option<String>, provider: bool, problems: &mut Vec<Problem>) -> Op
         ));
     }
     pem.map(Ca::Pem)
-}
-
-/// PEM as it stands, or from base64, which may be broken into lines.
-fn pem(bundle: &str) -> Option<Vec<u8>> {
-    const BEGIN: &str = "-----BEGIN ";
-    if bundle.contains(BEGIN) {
-        return Some(bundle.as_bytes().to_vec());
-    }
-    let packed: String = bundle.split_ascii_whitespace().collect();
-    let decoded = STANDARD.decode(packed).ok()?;
-    decoded
-        .windows(BEGIN.len())
-        .any(|w| w == BEGIN.as_bytes())
-        .then_some(decoded)
 }
 
 /// The first configured method, in the order in which the External Secrets Operator tries them.

@@ -28,6 +28,8 @@ mod isolation;
 mod lifecycle;
 #[path = "all/load.rs"]
 mod load;
+#[path = "all/providers.rs"]
+mod providers;
 #[path = "all/sentinels.rs"]
 mod sentinels;
 #[path = "all/tls.rs"]

@@ -1,6 +1,6 @@
 //! Reads `fixture.yaml`: what an author says of a plugin, a scripted backend, and what must come of each situation.
 //!
-//! `${ORIGIN}`, `${SENTINEL}` and `${LARGE}` are replaced in every text before anything is read. Nothing here runs.
+//! `${ORIGIN}`, `${SENTINEL}`, `${LARGE}` and `${LARGE64}` are replaced in every text before anything is read. Nothing here runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -226,12 +226,14 @@ fn parse(text: &str, origin: &str) -> Result<Fixture, String> {
     let mut value: Value = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| error.without_snippet().render())?;
     let large = "a".repeat(LARGE);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&large);
     fill(
         &mut value,
         &[
             ("${ORIGIN}", origin),
             ("${SENTINEL}", SENTINEL),
             ("${LARGE}", &large),
+            ("${LARGE64}", &encoded),
         ],
     );
     let fixture: Fixture = serde_json::from_value(value).map_err(|error| error.to_string())?;

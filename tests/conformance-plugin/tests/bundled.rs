@@ -66,6 +66,11 @@ async fn file_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn kubernetes_keeps_the_contract() {
+    conforms("kubernetes", &format!("{FIXTURES}/kubernetes"), &[]).await;
+}
+
+#[tokio::test]
 async fn the_template_engine_keeps_the_contract() {
     conforms("go-template", &format!("{FIXTURES}/go-template"), &[]).await;
 }

@@ -43,6 +43,7 @@ pub struct ControlPlane {
     tools: Tools,
     url: String,
     admin_token: String,
+    ca: PrivateCa,
     ca_pem: String,
 }
 
@@ -84,6 +85,7 @@ impl ControlPlane {
             url,
             admin_token,
             ca_pem: ca.pem(),
+            ca,
         };
         plane.wait_until_ready()?;
         Ok(plane)
@@ -118,6 +120,11 @@ impl ControlPlane {
     /// What a client has to trust.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// A client certificate that the server takes for this user.
+    pub fn client_certificate(&self, user: &str) -> anyhow::Result<Identity> {
+        self.ca.client(user)
     }
 
     /// A kubeconfig of the administrator.
@@ -266,6 +273,7 @@ fn apiserver_command(tools: &Tools, folder: &Path, ports: &Ports, options: &Opti
         .arg(file("cert-dir", "certificates"))
         .arg(file("tls-cert-file", "server.crt"))
         .arg(file("tls-private-key-file", "server.key"))
+        .arg(file("client-ca-file", "ca.crt"))
         .arg(file("token-auth-file", "tokens.csv"))
         .arg(format!("--service-account-issuer={SERVICE_ACCOUNT_ISSUER}"))
         .arg(file("service-account-key-file", "accounts.pub"))
@@ -295,6 +303,7 @@ fn write_credentials(folder: &Path, ca: &PrivateCa, admin_token: &str) -> anyhow
     let accounts =
         rcgen::KeyPair::generate().context("making the key of service account tokens")?;
     for (name, content) in [
+        ("ca.crt", ca.pem()),
         ("server.crt", certificate_pem),
         ("server.key", key_pem),
         ("accounts.key", accounts.serialize_pem()),

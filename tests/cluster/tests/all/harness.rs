@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The plugins of this repository that tests use.
-const PLUGINS: [&str; 3] = ["fake", "vault", "go-template"];
+const PLUGINS: [&str; 4] = ["fake", "kubernetes", "vault", "go-template"];
 
 /// All log lines of this process.
 #[derive(Clone, Default)]

@@ -1,0 +1,137 @@
+//! Providers through the operator; what their pages show is applied as it stands there.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde_json::json;
+
+use crate::harness::{Place, condition, eventually, reads, text};
+
+/// The blocks of YAML on a provider's page, as one stream.
+fn manifests(page: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers");
+    let text = std::fs::read_to_string(docs.join(page)).unwrap();
+    let mut blocks = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line {
+            "```yaml" => {
+                inside = true;
+                blocks.push(String::new());
+            }
+            "```" => inside = false,
+            line if inside => {
+                let block = blocks.last_mut().unwrap();
+                block.push_str(line);
+                block.push('\n');
+            }
+            _ => {}
+        }
+    }
+    blocks.join("---\n")
+}
+
+/// Applies manifests with `kubectl`, as a reader of the page would.
+async fn apply(place: &Place, manifests: String) {
+    let mut command = place.stage.plane.kubectl();
+    let ran = tokio::task::spawn_blocking(move || {
+        let mut child = command
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(manifests.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    });
+    let ran = ran.await.unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+/// What a controller of a whole cluster would have made: the namespaces, and the authority of the API server in one.
+fn surroundings(place: &Place, namespaces: [&str; 2]) -> String {
+    let mut objects = namespaces
+        .map(|name| {
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).to_string()
+        })
+        .to_vec();
+    objects.push(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": namespaces[1]},
+            "data": {"ca.crt": place.stage.plane.ca_pem()}})
+        .to_string(),
+    );
+    objects.join("\n---\n")
+}
+
+#[tokio::test]
+async fn the_page_of_the_provider_kubernetes_is_true() {
+    let place = Place::new("page-kubernetes").await;
+    apply(&place, surroundings(&place, ["shared", "team-a"])).await;
+    let page = manifests("kubernetes.md");
+    let page = page.replace("https://kubernetes.default.svc", place.stage.plane.url());
+    apply(&place, page).await;
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), "team-a");
+    let secret = eventually("team-a has its Secret", || async {
+        secrets.get_opt("app").await.unwrap()
+    })
+    .await;
+    let read = ["password", "pool", "team"].map(|key| text(&secret, key).unwrap());
+    assert_eq!(read, ["hunter2", "5", "a"]);
+}
+
+/// Two namespaces ask one ClusterSecretStore at once, each as its own account; one of them may not read.
+#[tokio::test]
+async fn each_namespace_reads_another_cluster_as_its_own_account() {
+    let (may, may_not) = (Place::new("k8s-may").await, Place::new("k8s-maynot").await);
+    let remote = Place::new("k8s-remote").await;
+    remote.secret("db", &[("password", "for-one-only")]).await;
+    for place in [&may, &may_not] {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader", "namespace": place.name()}});
+        apply(place, account.to_string()).await;
+    }
+    let rights = json!([
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "read", "namespace": remote.name()},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "read", "namespace": remote.name()},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "read"},
+            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": may.name()}]},
+    ]);
+    apply(
+        &remote,
+        json!({"apiVersion": "v1", "kind": "List", "items": rights}).to_string(),
+    )
+    .await;
+    let ca = remote.stage.plane.ca_pem();
+    let store = remote
+        .cluster_store(json!({"kubernetes": {"remoteNamespace": remote.name(),
+            "server": {"url": remote.stage.plane.url(), "caBundle": ca},
+            "auth": {"serviceAccount": {"name": "reader"}}}}))
+        .await;
+    let mut spec = reads(&store, &[("password", "db#password")]);
+    spec["secretStoreRef"]["kind"] = "ClusterSecretStore".into();
+    tokio::join!(
+        may.external_secret("app", spec.clone()),
+        may_not.external_secret("app", spec)
+    );
+    may.value("app", "password", "for-one-only").await;
+    let said = may_not.failed("app", "PST-1103").await;
+    for part in ["\"get\"", "\"secrets\"", remote.name()] {
+        assert!(said.contains(part), "{said}");
+    }
+    let secrets = may_not.api::<Secret>();
+    assert!(secrets.get_opt("app").await.unwrap().is_none());
+    assert!(condition(&may.synced("app").await).is_some());
+}

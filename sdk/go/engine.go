@@ -6,7 +6,8 @@ type Engine interface {
 	// Describe is pure and quick.
 	Describe() Descriptor
 	// Render answers one list a job, one result a template, in order. Options: `missingkey`, `left`, `right`, and
-	// `parse=yaml`, which answers the rendered YAML as JSON. A failure is CodeInvalidRequest for a template that does not
+	// `parse` (`yaml`, `yaml-strings`, `yaml-or-text`), which answers the rendered YAML as JSON; a template's own win
+	// over these. A failure is CodeInvalidRequest for a template that does not
 	// parse, CodeInternal for one that failed while it ran; its message names template, line and column, and never data.
 	Render(jobs []Job, options Options) [][]Rendered
 	// Check answers problems of the templates by themselves, without data.

@@ -41,12 +41,15 @@ impl Engine for MiniJinja {
         jobs: &[Job],
         options: &Options,
     ) -> Vec<Vec<Result<Vec<u8>, Failure>>> {
-        let environment = environment(options);
+        let of_call = environment(options);
         let of_job = |job: &Job| {
             let data = data(&job.data);
-            let one = |template: &Template| match &environment {
-                Ok(environment) => render(environment, template, &data),
-                Err(failure) => Err(failure.clone()),
+            let one = |template: &Template| {
+                if template.options.is_empty() {
+                    let environment = of_call.as_ref().map_err(Clone::clone)?;
+                    return render(environment, template, &data);
+                }
+                render(&environment(&settings(template, options))?, template, &data)
             };
             job.templates.iter().map(one).collect()
         };
@@ -54,16 +57,21 @@ impl Engine for MiniJinja {
     }
 
     fn check(templates: &[Template], options: &Options) -> Vec<TemplateProblem> {
-        let environment = match environment(options) {
-            Ok(environment) => environment,
-            Err(failure) => return templates.iter().map(|t| whole(t, &failure)).collect(),
-        };
         let problem = |t: &Template| {
+            let environment = match environment(&settings(t, options)) {
+                Ok(environment) => environment,
+                Err(failure) => return Some(whole(t, &failure)),
+            };
             let parsed = environment.template_from_named_str(&t.name, &t.source);
             parsed.err().map(|error| Place::of(&error, t).problem(t))
         };
         templates.iter().filter_map(problem).collect()
     }
+}
+
+/// A template's own options and the call's; the first of a name is the one that counts.
+fn settings(template: &Template, options: &Options) -> Options {
+    template.options.iter().chain(options).cloned().collect()
 }
 
 /// What the options ask for, or why it cannot be had.

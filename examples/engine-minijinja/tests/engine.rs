@@ -125,6 +125,32 @@ fn takes_other_delimiters_and_refuses_empty_ones() {
 }
 
 #[test]
+fn a_templates_own_options_win_over_those_of_the_call() {
+    let own = Template {
+        options: options(&[("left", "<<"), ("right", ">>")]),
+        ..template("<<a>> {{a}} [[a]]")
+    };
+    let templates = vec![own.clone(), template("<<a>> {{a}} [[a]]")];
+    let data = vec![Datum {
+        path: vec!["a".to_owned()],
+        value: b"1".to_vec(),
+    }];
+    let call = options(&[("left", "[["), ("right", "]]")]);
+    let jobs = [Job { templates, data }];
+    let rendered = MiniJinja::render(&Frozen, &jobs, &call).remove(0);
+    let texts: Vec<_> = rendered.into_iter().map(Result::unwrap).collect();
+    assert_eq!(
+        texts,
+        [b"1 {{a}} [[a]]".to_vec(), b"<<a>> {{a}} 1".to_vec()]
+    );
+    let broken = Template {
+        source: "<<a".to_owned(),
+        ..own
+    };
+    assert_eq!(MiniJinja::check(&[broken], &call).len(), 1);
+}
+
+#[test]
 fn does_not_parse_what_it_rendered() {
     assert_eq!(
         render_with("a: 1", &[("parse", "yaml")], &[])

@@ -306,6 +306,8 @@ pub struct Template {
     pub name: String,
     /// Its text.
     pub source: String,
+    /// Settings of this template alone; they win over those of the call.
+    pub options: Options,
 }
 
 /// A value at a path of names.

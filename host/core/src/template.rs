@@ -72,6 +72,7 @@ pub fn job(plan: &SyncPlan, data: &Data) -> Option<RenderJob> {
         .map(|(_, name, source)| Template {
             name: name.clone(),
             source: source.clone(),
+            options: Vec::new(),
         })
         .collect();
     if templates.is_empty() {

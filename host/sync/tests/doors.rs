@@ -567,6 +567,7 @@ async fn all_templates_of_a_target_are_rendered_in_order() {
     let template = |name: &str, source: &str| Template {
         name: name.into(),
         source: source.into(),
+        options: vec![],
     };
     let job = RenderJob {
         templates: vec![template("x", "{{ .a }}!"), template("y", "plain")],

@@ -102,13 +102,15 @@ func renderOne(t Template, dot any, settings Settings, redactor *redactor) (valu
 	}
 	var out bytes.Buffer
 	if err := parsed.Execute(&out, dot); err != nil {
-		message := fmt.Sprintf("unable to execute template at key %s: %s", t.Name, redactor.execError(t.Name, err))
+		message := fmt.Sprintf("unable to execute template at key %s: %s", t.Name, redactor.execError(t.Name, t.Source, err))
 		return nil, &Failure{Internal, message}
 	}
-	if settings.ParseYAML {
-		return yamlToJSON(t.Name, out.Bytes(), redactor)
+	value, err = settings.Parse.apply(out.Bytes())
+	if err != nil {
+		reason := redactor.text(unquoted(t.Source, err.Error()))
+		return nil, &Failure{Internal, fmt.Sprintf("unable to execute template at key %s: %s", t.Name, reason)}
 	}
-	return out.Bytes(), nil
+	return value, nil
 }
 
 func parse(t Template, settings Settings) (*template.Template, error) {

@@ -135,13 +135,46 @@ func TestRefusesOptionValuesItDoesNotKnow(t *testing.T) {
 }
 
 func TestAnswersRenderedYAMLAsJSON(t *testing.T) {
-	got, err := renderText(t, "a: {{ .x }}\nb: [yes, 0x10]", flat("x", "y"), Settings{ParseYAML: true})
-	if err != nil || got != `{"a":true,"b":[true,16]}` {
-		t.Errorf("got %s, %v", got, err)
+	samples := []struct {
+		parse        Parse
+		source, want string
+	}{
+		{ParseYAML, "a: {{ .x }}\nb: [yes, 0x10, 9007199254740993, 1e6]", `{"a":true,"b":[true,16,9007199254740993,1000000]}`},
+		{ParseYAML, "- {{ .x }}", `[true]`},
+		{ParseYAML, "{{ .x }}", `true`},
+		{ParseYAML, "", `null`},
+		{ParseYAMLOrText, "a: {{ .x }}", `{"a":true}`},
+		{ParseYAMLOrText, "a: b: {{ .x }}", `"a: b: y"`},
+		{ParseYAMLStrings, "a: {{ .x }}\nb: 0x10\nc: 1e6\nd: 9007199254740993\ne: null\nf: ''\n1: one", `{"1":"one","a":"true","b":"16","c":"1e+06","d":"9007199254740993","e":"","f":""}`},
+		{ParseYAMLStrings, `{"a": "{{ .x }}"}`, `{"a":"y"}`},
+		{ParseYAMLStrings, "", `{}`},
 	}
-	_, err = renderText(t, "a: {{ .x }}", flat("x", "topsecret: 'oops"), Settings{ParseYAML: true})
-	if err == nil || strings.Contains(err.Error(), "topsecret") {
-		t.Errorf("got %v", err)
+	for _, sample := range samples {
+		got, err := renderText(t, sample.source, flat("x", "y"), Settings{Parse: sample.parse})
+		if err != nil || got != sample.want {
+			t.Errorf("%s of %q: got %s, %v", sample.parse, sample.source, got, err)
+		}
+	}
+}
+
+func TestFailsWhereRenderedYAMLIsNotWhatWasAskedFor(t *testing.T) {
+	samples := []struct {
+		parse         Parse
+		source, value string
+		says          string
+	}{
+		{ParseYAML, "a: {{ .x }}", "topsecret: 'oops", "could not unmarshal template YAML: "},
+		{ParseYAMLStrings, "a: {{ .x }}", "topsecret: 'oops", "could not unmarshal template to 'map[string][]byte': "},
+		{ParseYAMLStrings, "a: {{ .x }}", "[topsecret]", "could not unmarshal template to 'map[string][]byte': "},
+		{ParseYAMLStrings, "{{ .x }}", "topsecret", "could not unmarshal template to 'map[string][]byte': "},
+		{ParseYAMLStrings, "- {{ .x }}", "topsecret", "could not unmarshal template to 'map[string][]byte': "},
+	}
+	for _, sample := range samples {
+		_, err := renderText(t, sample.source, flat("x", sample.value), Settings{Parse: sample.parse})
+		if err == nil || strings.Contains(err.Error(), "topsecret") || err.(*Failure).Code != Internal ||
+			!strings.HasPrefix(err.Error(), "unable to execute template at key key: "+sample.says) {
+			t.Errorf("%s of %q: %v", sample.parse, sample.source, err)
+		}
 	}
 }
 

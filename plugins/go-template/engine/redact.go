@@ -17,7 +17,8 @@ const shortestSecret = 3
 // redactor removes values from the messages of Go and of the libraries, which like to quote what they could not use.
 // It keeps position, template text and function name, and takes away:
 //   - every value of the data, and what is easily derived from one: trimmed, decoded from base64, a scalar of its JSON;
-//   - everything in quotes in what a function said, since a value may have been derived in a way not listed above.
+//   - everything in quotes in what a function said, since a value may have been derived in a way not listed above,
+//     unless the template's own text has it in quotes.
 //
 // It does not see through other derivations that a function's error shows unquoted.
 type redactor struct {
@@ -107,7 +108,7 @@ var (
 )
 
 // execError keeps `template: NAME:1:5: executing "NAME" at ` and the name of the function as they are.
-func (r *redactor) execError(name string, err error) string {
+func (r *redactor) execError(name, source string, err error) string {
 	message := err.Error()
 	position := regexp.MustCompile(`(?s)^template: ` + regexp.QuoteMeta(name) + `:\d+(?::\d+)?: executing "(?:[^"\\]|\\.)*" at `)
 	head := position.FindString(message)
@@ -120,7 +121,18 @@ func (r *redactor) execError(name string, err error) string {
 	function := at[strings.LastIndex(at, "error calling "):]
 	if function != "error calling fail: " {
 		// What `fail` says are the words of the author of the template.
-		reason = quotes.ReplaceAllString(reason, redacted)
+		reason = unquoted(source, reason)
 	}
 	return head + r.text(strings.TrimSuffix(at, function)) + function + r.text(reason)
+}
+
+// unquoted takes quoted texts out of a reason, except for those that the template quotes too.
+func unquoted(source, reason string) string {
+	return quotes.ReplaceAllStringFunc(reason, func(quoted string) string {
+		inner := quoted[1 : len(quoted)-1]
+		if strings.Contains(source, `"`+inner+`"`) || strings.Contains(source, "`"+inner+"`") {
+			return quoted
+		}
+		return redacted
+	})
 }

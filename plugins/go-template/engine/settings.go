@@ -6,9 +6,23 @@ type Settings struct {
 	// LaxMissingKey renders a missing key as Go's default does, instead of failing.
 	LaxMissingKey bool
 	Left, Right   string
-	// ParseYAML answers the rendered YAML as JSON.
-	ParseYAML bool
+	Parse         Parse
 }
+
+// Parse says what is made of the rendered text; its values are those of the option `parse`.
+type Parse string
+
+// What can be made of the rendered text.
+const (
+	// ParseNothing answers the text.
+	ParseNothing Parse = ""
+	// ParseYAML answers any YAML as JSON.
+	ParseYAML Parse = "yaml"
+	// ParseYAMLOrText does so too, and answers a text that is no YAML as a JSON string.
+	ParseYAMLOrText Parse = "yaml-or-text"
+	// ParseYAMLStrings answers a map of scalars as a JSON object of strings.
+	ParseYAMLStrings Parse = "yaml-strings"
+)
 
 // ParseSettings reads the options of the plugin contract. A name that it does not know is ignored, a value that it
 // does not know is not.
@@ -21,12 +35,11 @@ func ParseSettings(options map[string]string) (Settings, error) {
 	default:
 		return Settings{}, invalid("option missingkey is %q, expected error or default", missing)
 	}
-	switch format := options["parse"]; format {
-	case "":
-	case "yaml":
-		settings.ParseYAML = true
+	switch parse := Parse(options["parse"]); parse {
+	case ParseNothing, ParseYAML, ParseYAMLOrText, ParseYAMLStrings:
+		settings.Parse = parse
 	default:
-		return Settings{}, invalid("option parse is %q, expected yaml", format)
+		return Settings{}, invalid("option parse is %q, expected yaml, yaml-or-text or yaml-strings", parse)
 	}
 	return settings, nil
 }

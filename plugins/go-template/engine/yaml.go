@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -23,11 +25,28 @@ func fromYAML(text string) map[string]any {
 	return document
 }
 
-func yamlToJSON(name string, text []byte, redactor *redactor) ([]byte, error) {
-	document, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		reason := quotes.ReplaceAllString(err.Error(), redacted)
-		return nil, invalid("unable to parse the rendered YAML at key %s: %s", name, redactor.text(reason))
+// apply makes of the rendered text what the host asked for.
+func (p Parse) apply(text []byte) ([]byte, error) {
+	switch p {
+	case ParseYAML:
+		document, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return nil, fmt.Errorf("could not unmarshal template YAML: %w", err)
+		}
+		return document, nil
+	case ParseYAMLOrText:
+		if document, err := yaml.YAMLToJSON(text); err == nil {
+			return document, nil
+		}
+		return json.Marshal(string(text))
+	case ParseYAMLStrings:
+		// The type makes strings of scalars, which cannot be done as well afterwards: 1e6 is 1000000 in JSON.
+		values := map[string]string{}
+		if err := yaml.Unmarshal(text, &values); err != nil {
+			return nil, fmt.Errorf("could not unmarshal template to 'map[string][]byte': %w", err)
+		}
+		return json.Marshal(values)
+	default:
+		return text, nil
 	}
-	return document, nil
 }

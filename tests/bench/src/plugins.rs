@@ -379,6 +379,7 @@ fn job(source: &str) -> RenderJob {
         templates: vec![Template {
             name: "user".to_owned(),
             source: source.to_owned(),
+            options: vec![],
         }],
         data: vec![Datum {
             path: vec!["user".to_owned()],

@@ -41,6 +41,7 @@ fn job(case: &TemplateCase) -> RenderJob {
         templates: vec![Template {
             name: case.name.clone(),
             source: case.source.clone(),
+            options: Vec::new(),
         }],
         data: data(&case.data),
     }
@@ -115,10 +116,24 @@ fn held(case: &TemplateCase, rendered: &Rendered) -> Result<(), String> {
     }
 }
 
+/// Options may come with the call or with the template, whose own win.
 async fn renders(bench: &Bench, case: &TemplateCase) -> Checked {
     let rendered = render(bench, &[job(case)], &case.options).await;
     let rendered = rendered.map_err(|failure| judge::said(&failure))?;
-    Ok(held(case, &first(rendered)?)?)
+    held(case, &first(rendered)?)?;
+    if case.options.is_empty() {
+        return Ok(());
+    }
+    let mut own = job(case);
+    for template in &mut own.templates {
+        template.options = case.options.clone().into_iter().collect();
+    }
+    let others = case.options.keys();
+    let others = others.map(|name| (name.clone(), "overridden".to_owned()));
+    let rendered = render(bench, &[own], &others.collect()).await;
+    let rendered = rendered.map_err(|failure| judge::said(&failure))?;
+    let why = |why| format!("as the template's own options: {why}");
+    Ok(held(case, &first(rendered)?).map_err(why)?)
 }
 
 /// Those with no settings of their own, which one call can render.

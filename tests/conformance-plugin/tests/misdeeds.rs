@@ -245,6 +245,17 @@ async fn notices_templates_that_render_otherwise_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn notices_an_engine_that_ignores_a_templates_own_options() {
+    let marked =
+        "{name: marked, source: '{{ .a }}', data: {a: text}, options: {mark: s}, expected: texts}";
+    let report = engine(&format!("{GOOD}, {marked}"), FAILING, "loop").await;
+    let rows = ["template \"marked\""];
+    assert_eq!(failed(&report), rows, "{}", report.table());
+    let why = why(&report, rows[0]);
+    assert!(why.starts_with("as the template's own options"), "{why}");
+}
+
+#[tokio::test]
 async fn notices_a_failing_template_that_renders_and_an_endless_one_that_ends() {
     let report = engine(GOOD, "source: fine", "fine").await;
     let rows = ["a failure names the template", "an endless template ends"];

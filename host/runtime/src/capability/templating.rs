@@ -45,6 +45,7 @@ fn job(job: Job) -> RenderJob {
     let templates = job.templates.into_iter().map(|t| Template {
         name: t.name,
         source: t.source,
+        options: t.options,
     });
     let data = job.data.into_iter().map(|d| Datum {
         path: d.path,

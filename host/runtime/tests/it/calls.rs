@@ -167,6 +167,7 @@ fn job(source: &str) -> RenderJob {
         templates: vec![Template {
             name: "t".into(),
             source: source.into(),
+            options: vec![],
         }],
         data: vec![Datum {
             path: vec!["password".into()],

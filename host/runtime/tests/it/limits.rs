@@ -335,6 +335,7 @@ async fn an_engine_that_loops_ends_too() {
     let template = postern_core::plugin::Template {
         name: "t".into(),
         source: "loop".into(),
+        options: vec![],
     };
     let job = postern_core::plugin::RenderJob {
         templates: vec![template],

@@ -38,6 +38,7 @@ async fn the_shipped_engine_renders_within_its_limits() {
     let template = |source: &str| Template {
         name: "t".into(),
         source: source.into(),
+        options: vec![],
     };
     let job = RenderJob {
         templates: vec![

@@ -1,5 +1,6 @@
 //! A template engine for the tests: `{{ .name }}` is replaced by the datum of that name, `{{ random }}` by a drawn number,
-//! and the sources `loop`, `trap` and `short` misbehave.
+//! and the sources `loop`, `trap` and `short` misbehave. The call's option `mark` ends every text; a template's own is ignored,
+//! against the contract.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "template-engine" });
 
@@ -27,9 +28,11 @@ impl describe::Guest for Engine {
 impl render::Guest for Engine {
     fn render(
         jobs: Vec<render::Job>,
-        _: Vec<(String, String)>,
+        options: Vec<(String, String)>,
     ) -> Vec<Vec<Result<Vec<u8>, render::Failure>>> {
-        jobs.iter().map(|job| one_job(job)).collect()
+        let mark = options.into_iter().find(|(name, _)| name == "mark");
+        let mark = mark.map(|(_, value)| value).unwrap_or_default();
+        jobs.iter().map(|job| one_job(job, &mark)).collect()
     }
 
     fn check(_: Vec<render::Template>, _: Vec<(String, String)>) -> Vec<render::Problem> {
@@ -37,17 +40,21 @@ impl render::Guest for Engine {
     }
 }
 
-fn one_job(job: &render::Job) -> Vec<Result<Vec<u8>, render::Failure>> {
+fn one_job(job: &render::Job, mark: &str) -> Vec<Result<Vec<u8>, render::Failure>> {
     if job.templates.iter().any(|t| t.source == "short") {
         return vec![];
     }
     job.templates
         .iter()
-        .map(|template| one(template, &job.data))
+        .map(|template| one(template, &job.data, mark))
         .collect()
 }
 
-fn one(template: &render::Template, data: &[render::Datum]) -> Result<Vec<u8>, render::Failure> {
+fn one(
+    template: &render::Template,
+    data: &[render::Datum],
+    mark: &str,
+) -> Result<Vec<u8>, render::Failure> {
     match template.source.as_str() {
         "trap" => core::arch::wasm32::unreachable(),
         "loop" => loop {
@@ -74,5 +81,6 @@ fn one(template: &render::Template, data: &[render::Datum]) -> Result<Vec<u8>, r
             detail: vec![],
         });
     }
+    text.push_str(mark);
     Ok(text.into_bytes())
 }

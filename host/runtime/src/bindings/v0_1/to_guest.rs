@@ -70,7 +70,7 @@ pub fn job(job: &RenderJob) -> render::Job {
     let templates = job.templates.iter().map(|t| types::Template {
         name: t.name.clone(),
         source: t.source.clone(),
-        options: Vec::new(),
+        options: t.options.clone(),
     });
     let data = job.data.iter().map(|d| types::Datum {
         path: d.path.clone(),

@@ -28,6 +28,7 @@ func chain(t *testing.T, leafKey any, leafPublic any) (leaf, intermediate, root,
 		}
 	}
 	rootTemplate, interTemplate, leafTemplate := template(1, "root", true), template(2, "inter", true), template(3, "leaf", false)
+	leafTemplate.SubjectKeyId = []byte("leaf")
 	leafTemplate.DNSNames = []string{"a.example", "b.example"}
 	leafTemplate.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)}
 	leafTemplate.EmailAddresses = []string{"ops@a.example"}
@@ -97,28 +98,29 @@ func TestPkcs12RefusesTheWrongPassword(t *testing.T) {
 func TestFiltersPEMAndChain(t *testing.T) {
 	ec := ecKey(t)
 	leaf, inter, root, key := chain(t, ec, &ec.PublicKey)
-	data := flat("all", "# a comment\n"+key+leaf+inter+root, "junk", leaf+"junk\n"+inter)
+	data := flat("all", "# a comment\n"+key+leaf+inter+root, "chain", inter+leaf+root, "junk", "junk\n"+key+"junk\n")
 	for source, want := range map[string]string{
-		`{{ filterPEM "certificate" .all }}`:        leaf + inter + root,
-		`{{ filterPEM "PRIVATE KEY" .all }}`:        key,
-		`{{ filterCertChain "leaf" .all }}`:         leaf,
-		`{{ filterCertChain "intermediate" .all }}`: inter,
-		`{{ filterCertChain "root" .all }}`:         root,
-		`{{ certSANs .all | join "," }}`:            "a.example,b.example,10.0.0.1,ops@a.example,spiffe://a.example/x",
+		`{{ filterPEM "certificate" .all }}`:                       leaf + inter + root,
+		`{{ filterPEM "PRIVATE KEY" .all }}`:                       key,
+		`{{ filterCertChain "leaf" .chain }}`:                      leaf,
+		`{{ filterCertChain "intermediate" .chain }}`:              inter,
+		`{{ filterCertChain "root" .chain }}`:                      root,
+		`{{ certSANs (filterPEM "certificate" .all) | join "," }}`: "a.example,b.example,10.0.0.1,ops@a.example,spiffe://a.example/x",
 	} {
 		if got := mustRender(t, source, data); got != want {
 			t.Errorf("%s: got\n%s", source, got)
 		}
 	}
 	if _, err := renderText(t, `{{ filterPEM "CERTIFICATE" .junk }}`, data, Settings{}); err == nil {
-		t.Error("junk between blocks was accepted")
+		t.Error("junk was accepted")
 	}
 }
 
 func TestConvertsJWK(t *testing.T) {
 	// The key of RFC 8037, appendix A.1.
 	const document = `{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
-	got := mustRender(t, `{{ jwkPublicKeyPem .k }}{{ jwkPrivateKeyPem .k }}`, flat("k", document))
+	const open = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	got := mustRender(t, `{{ jwkPublicKeyPem .public }}{{ jwkPrivateKeyPem .k }}`, flat("k", document, "public", open))
 	public, rest := pem.Decode([]byte(got))
 	private, _ := pem.Decode(rest)
 	if public == nil || public.Type != "PUBLIC KEY" || private == nil || private.Type != "PRIVATE KEY" {

@@ -211,7 +211,7 @@ func TestErrorsNeverShowValues(t *testing.T) {
 		`{{ .p.q }}`:                 "can't evaluate field q in type string",
 		`{{ template "x" }}{{ .p }}`: `template "x" not defined`,
 		`{{ mustFromJson .p }}`:      "error calling mustFromJson: ",
-		`{{ filterPEM "CERTIFICATE" (printf "-----BEGIN %s" .p) }}`: "error calling filterPEM: PEM block 1 is broken",
+		`{{ filterPEM "CERTIFICATE" (printf "-----BEGIN %s" .p) }}`: "error calling filterPEM: error filtering pem: found junk",
 	} {
 		_, err := renderText(t, source, data, Settings{})
 		if err == nil {

@@ -2,8 +2,12 @@ package engine
 
 import (
 	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"math/big"
+	"strings"
 	"text/template"
 
 	// The zones of the date functions: there is no file to read them from.
@@ -40,11 +44,40 @@ func functions() template.FuncMap {
 	for _, name := range []string{"env", "expandenv", "getHostByName"} {
 		delete(all, name)
 	}
+	// What sprig has gained since its last release.
+	all["hexdec"] = hexdec
+	all["htpasswd"] = htpasswd
 	// sprig draws these from math/rand, whose state a pre-initialised component repeats in every instance.
 	all["shuffle"] = shuffle
 	all["randInt"] = randInt
 	return all
 }
+
+// hexdec answers a mistake as the value, as sprig's decoders do.
+func hexdec(text string) string {
+	plain, err := hex.DecodeString(text)
+	if err != nil {
+		return err.Error()
+	}
+	return string(plain)
+}
+
+// htpasswd makes a line of an htpasswd file; the algorithm is bcrypt unless it is sha.
+func htpasswd(user, password string, algorithm ...string) (string, error) {
+	if len(algorithm) > 1 {
+		return "", errors.New("htpasswd takes a user, a password and one algorithm")
+	}
+	if len(algorithm) == 0 || algorithm[0] != "sha" {
+		return sprigHtpasswd(user, password), nil
+	}
+	if strings.Contains(user, ":") {
+		return "invalid username: " + user, nil
+	}
+	sum := sha1.Sum([]byte(password))
+	return user + ":{SHA}" + base64.StdEncoding.EncodeToString(sum[:]), nil
+}
+
+var sprigHtpasswd = sprig.TxtFuncMap()["htpasswd"].(func(string, string) string)
 
 func shuffle(text string) (string, error) {
 	runes := []rune(text)
@@ -60,7 +93,8 @@ func shuffle(text string) (string, error) {
 
 func randInt(from, to int) (int, error) {
 	if to <= from {
-		return 0, errors.New("the upper limit must be above the lower")
+		// As math/rand words it.
+		return 0, errors.New("invalid argument to Intn")
 	}
 	drawn, err := draw(to - from)
 	return from + drawn, err

@@ -6,59 +6,69 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
+	"fmt"
 	"hash"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
+// jwkPublicKeyPEM takes a public key only, as external-secrets does.
 func jwkPublicKeyPEM(document string) (string, error) {
-	key, err := jwk.ParseKey([]byte(document))
+	public, err := rawKey(document)
 	if err != nil {
-		return "", errors.New("the JWK cannot be parsed")
-	}
-	public, err := jwk.PublicRawKeyOf(key)
-	if err != nil {
-		return "", errors.New("the JWK has no public key")
+		return "", err
 	}
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return "", errors.New("the JWK has a type that PKIX cannot hold")
+		return "", err
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), nil
+	return encodePEM(publicKeyBlock, der), nil
 }
 
 func jwkPrivateKeyPEM(document string) (string, error) {
-	key, err := jwk.ParseKey([]byte(document))
+	private, err := rawKey(document)
 	if err != nil {
-		return "", errors.New("the JWK cannot be parsed")
-	}
-	var private any
-	if err := key.Raw(&private); err != nil {
-		return "", errors.New("the JWK has no private key")
+		return "", err
 	}
 	return encodePrivateKey(private)
 }
 
+func rawKey(document string) (any, error) {
+	key, err := jwk.ParseKey([]byte(document))
+	if err != nil {
+		return nil, err
+	}
+	var raw any
+	err = key.Raw(&raw)
+	return raw, err
+}
+
+// rsaDecrypt words its errors as users of external-secrets know them.
 func rsaDecrypt(scheme, hashName, in, keyPEM string) (string, error) {
 	switch scheme {
 	case "None":
 		return in, nil
 	case "RSA-OAEP":
 	default:
-		return "", errors.New("the scheme must be None or RSA-OAEP")
+		return "", fmt.Errorf("decryption scheme %v is not supported", scheme)
 	}
 	private, err := privateKey(keyPEM)
-	if err != nil {
+	if errors.Is(err, errNoPEM) {
 		return "", err
+	}
+	if err != nil {
+		return "", fmt.Errorf("could not parse private key: %w", err)
 	}
 	key, ok := private.(*rsa.PrivateKey)
 	if !ok {
-		return "", errors.New("the private key is not an RSA key")
+		return "", errors.New("could not parse RSA private key")
 	}
 	plain, err := rsa.DecryptOAEP(oaepHash(hashName), nil, key, []byte(in), nil)
-	return string(plain), err
+	if err != nil {
+		return "", fmt.Errorf("error decrypting data with RSA: %w", err)
+	}
+	return string(plain), nil
 }
 
 // oaepHash takes SHA-256 for every name that it does not know, as external-secrets does.

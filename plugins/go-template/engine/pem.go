@@ -13,37 +13,39 @@ import (
 const (
 	certificateBlock = "CERTIFICATE"
 	privateKeyBlock  = "PRIVATE KEY"
-	pemBegin         = "-----BEGIN "
+	publicKeyBlock   = "PUBLIC KEY"
 )
 
-// pemBlocks reads all blocks. What stands before the first is dropped, as tools put comments there; what stands
-// elsewhere is an error, since it may be a block that is broken.
-func pemBlocks(text string) ([]*pem.Block, error) {
-	start := strings.Index(text, pemBegin)
-	if start < 0 {
-		return nil, nil
+// The words of these errors are those that users of external-secrets know.
+var (
+	errNoPEM = errors.New("failed to decode PEM block")
+	errJunk  = errors.New("error filtering pem: found junk")
+	errNoKey = errors.New("unable to parse private key type")
+)
+
+// fromFirstBlock drops what stands before the first block, as tools put comments there.
+func fromFirstBlock(text string) []byte {
+	if start := strings.Index(text, "-----BEGIN"); start >= 0 {
+		text = text[start:]
 	}
-	rest := []byte(text[start:])
-	var blocks []*pem.Block
-	for len(bytes.TrimSpace(rest)) > 0 {
-		if !bytes.HasPrefix(bytes.TrimSpace(rest), []byte(pemBegin)) {
-			return nil, fmt.Errorf("there is text that is no PEM block after block %d", len(blocks))
-		}
-		block, after := pem.Decode(rest)
-		if block == nil {
-			return nil, fmt.Errorf("PEM block %d is broken", len(blocks)+1)
-		}
-		blocks = append(blocks, block)
-		rest = after
-	}
-	return blocks, nil
+	return []byte(text)
 }
 
-func filterPEM(kind, text string) (string, error) {
-	blocks, err := pemBlocks(text)
-	if err != nil {
-		return "", err
+// pemBlocks reads blocks until there is none, and answers what is left over.
+func pemBlocks(text []byte) (blocks []*pem.Block, rest []byte) {
+	for {
+		block, after := pem.Decode(text)
+		if block == nil {
+			return blocks, after
+		}
+		blocks, text = append(blocks, block), after
 	}
+}
+
+// filterPEM keeps the blocks of a kind. What is left over is an error only where no block was kept: that is how templates
+// in use know it.
+func filterPEM(kind, text string) (string, error) {
+	blocks, rest := pemBlocks(fromFirstBlock(text))
 	var out bytes.Buffer
 	for _, block := range blocks {
 		if strings.EqualFold(block.Type, kind) {
@@ -52,78 +54,55 @@ func filterPEM(kind, text string) (string, error) {
 			}
 		}
 	}
+	if out.Len() == 0 && len(rest) > 0 {
+		return "", errJunk
+	}
 	return out.String(), nil
 }
 
-func certificates(text string) ([]*x509.Certificate, error) {
-	blocks, err := pemBlocks(text)
-	if err != nil {
-		return nil, err
-	}
+// parseCertificates takes every block for a certificate, whatever it says of itself.
+func parseCertificates(blocks []*pem.Block) ([]*x509.Certificate, error) {
 	var found []*x509.Certificate
 	for _, block := range blocks {
-		if block.Type != certificateBlock {
-			continue
-		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, errors.New("a certificate cannot be parsed")
+			return nil, err
 		}
 		found = append(found, certificate)
-	}
-	if len(found) == 0 {
-		return nil, errors.New("there is no certificate")
 	}
 	return found, nil
 }
 
+// allCertificates reads a text that has certificates and, apart from white space at its end, nothing else.
+func allCertificates(text []byte) ([]*x509.Certificate, error) {
+	blocks, rest := pemBlocks(text)
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errNoPEM
+	}
+	return parseCertificates(blocks)
+}
+
+func encodePEM(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
 func encodeCertificates(list []*x509.Certificate) string {
-	var out bytes.Buffer
+	var out strings.Builder
 	for _, certificate := range list {
-		// Writing to a buffer does not fail.
-		_ = pem.Encode(&out, &pem.Block{Type: certificateBlock, Bytes: certificate.Raw})
+		out.WriteString(encodePEM(certificateBlock, certificate.Raw))
 	}
 	return out.String()
 }
 
-func filterCertChain(kind, text string) (string, error) {
-	switch kind {
-	case "leaf", "intermediate", "root":
-	default:
-		return "", errors.New("the kind must be leaf, intermediate or root")
-	}
-	chain, err := certificates(text)
-	if err != nil {
-		return "", err
-	}
-	var kept []*x509.Certificate
-	for _, certificate := range chain {
-		if placeInChain(certificate) == kind {
-			kept = append(kept, certificate)
-		}
-	}
-	return encodeCertificates(kept), nil
-}
-
-func placeInChain(certificate *x509.Certificate) string {
-	selfSigned := bytes.Equal(certificate.RawIssuer, certificate.RawSubject) &&
-		certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil
-	switch {
-	case selfSigned:
-		return "root"
-	case certificate.IsCA:
-		return "intermediate"
-	default:
-		return "leaf"
-	}
-}
-
 func certSANs(text string) ([]string, error) {
-	chain, err := certificates(text)
-	if err != nil {
-		return nil, err
+	block, _ := pem.Decode(fromFirstBlock(text))
+	if block == nil {
+		return nil, errNoPEM
 	}
-	first := chain[0]
+	first, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("failed to parse certificate: %w", err)
+	}
 	names := append([]string{}, first.DNSNames...)
 	for _, address := range first.IPAddresses {
 		names = append(names, address.String())
@@ -135,37 +114,33 @@ func certSANs(text string) ([]string, error) {
 	return names, nil
 }
 
-// parsePrivateKey takes PKCS#8, PKCS#1 and SEC 1, whatever the block says of itself.
+// parsePrivateKey takes PKCS#1, PKCS#8 and SEC 1, whatever the block says of itself.
 func parsePrivateKey(der []byte) (crypto.PrivateKey, error) {
-	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
 		return key, nil
 	}
-	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
 		return key, nil
 	}
 	if key, err := x509.ParseECPrivateKey(der); err == nil {
 		return key, nil
 	}
-	return nil, errors.New("the private key is neither PKCS#8 nor PKCS#1 nor SEC 1")
+	return nil, errNoKey
 }
 
+// privateKey reads the first block.
 func privateKey(text string) (crypto.PrivateKey, error) {
-	blocks, err := pemBlocks(text)
-	if err != nil {
-		return nil, err
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errNoPEM
 	}
-	for _, block := range blocks {
-		if strings.HasSuffix(block.Type, privateKeyBlock) {
-			return parsePrivateKey(block.Bytes)
-		}
-	}
-	return nil, errors.New("there is no private key")
+	return parsePrivateKey(block.Bytes)
 }
 
 func encodePrivateKey(key crypto.PrivateKey) (string, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return "", errors.New("the private key has a type that PKCS#8 cannot hold")
+		return "", err
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: der})), nil
+	return encodePEM(privateKeyBlock, der), nil
 }

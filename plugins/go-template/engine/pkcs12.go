@@ -1,69 +1,30 @@
 package engine
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
+	"fmt"
 	"strings"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// bags are the contents of a PFX, in its order.
-type bags struct {
-	keys         []crypto.PrivateKey
-	certificates []*x509.Certificate
-}
-
-// openPFX reads any number of keys and certificates. The library's general reader knows RSA and ECDSA keys only, its
-// reader of chains knows others, but one key only: the second is tried where the first gives up.
-func openPFX(password, pfx string) (bags, error) {
-	blocks, err := pkcs12.ToPEM([]byte(pfx), password)
-	if err != nil {
-		key, leaf, rest, chainErr := pkcs12.DecodeChain([]byte(pfx), password)
-		if chainErr != nil {
-			return bags{}, err
-		}
-		return bags{[]crypto.PrivateKey{key}, append([]*x509.Certificate{leaf}, rest...)}, nil
-	}
-	var found bags
-	for _, block := range blocks {
-		if err := found.add(block); err != nil {
-			return bags{}, err
-		}
-	}
-	return found, nil
-}
-
-func (b *bags) add(block *pem.Block) error {
-	if block.Type == certificateBlock {
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return errors.New("a certificate cannot be parsed")
-		}
-		b.certificates = append(b.certificates, certificate)
-		return nil
-	}
-	key, err := parsePrivateKey(block.Bytes)
-	if err != nil {
-		return err
-	}
-	b.keys = append(b.keys, key)
-	return nil
-}
-
 func pkcs12Key(pfx string) (string, error) { return pkcs12KeyPass("", pfx) }
 
+// pkcs12KeyPass answers the key; where a PFX has several, all of them in its order.
 func pkcs12KeyPass(password, pfx string) (string, error) {
-	found, err := openPFX(password, pfx)
-	if err != nil {
-		return "", err
+	key, _, _, err := pkcs12.DecodeChain([]byte(pfx), password)
+	if err == nil {
+		return encodePrivateKey(key)
+	}
+	keys := manyKeys(password, pfx)
+	if keys == nil {
+		return "", fmt.Errorf("unable to decode pkcs12 with password: %w", err)
 	}
 	var out strings.Builder
-	for _, key := range found.keys {
+	for _, key := range keys {
 		text, err := encodePrivateKey(key)
 		if err != nil {
 			return "", err
@@ -73,46 +34,42 @@ func pkcs12KeyPass(password, pfx string) (string, error) {
 	return out.String(), nil
 }
 
+// manyKeys reads what the reader of chains refuses: a PFX with more than one key. None for any other.
+func manyKeys(password, pfx string) []crypto.PrivateKey {
+	// Deprecated, and the one reader that takes several keys.
+	blocks, err := pkcs12.ToPEM([]byte(pfx), password)
+	if err != nil {
+		return nil
+	}
+	var keys []crypto.PrivateKey
+	for _, block := range blocks {
+		if block.Type == certificateBlock {
+			continue
+		}
+		key, err := parsePrivateKey(block.Bytes)
+		if err != nil {
+			return nil
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) < 2 {
+		return nil
+	}
+	return keys
+}
+
 func pkcs12Cert(pfx string) (string, error) { return pkcs12CertPass("", pfx) }
 
 func pkcs12CertPass(password, pfx string) (string, error) {
-	found, err := openPFX(password, pfx)
+	_, leaf, rest, err := pkcs12.DecodeChain([]byte(pfx), password)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("unable to decode pkcs12 certificate with password: %w", err)
 	}
-	return encodeCertificates(leafToRoot(found.certificates)), nil
-}
-
-// leafToRoot orders by authority and subject key ids; where that gives no single chain of all certificates, the order
-// stays as it was.
-func leafToRoot(list []*x509.Certificate) []*x509.Certificate {
-	issuerOf := func(child *x509.Certificate) *x509.Certificate {
-		for _, candidate := range list {
-			if candidate != child && len(candidate.SubjectKeyId) > 0 && bytes.Equal(child.AuthorityKeyId, candidate.SubjectKeyId) {
-				return candidate
-			}
-		}
-		return nil
+	list := append([]*x509.Certificate{leaf}, rest...)
+	if chain, err := leafToRoot(list); err == nil {
+		list = chain
 	}
-	issues := map[*x509.Certificate]bool{}
-	for _, certificate := range list {
-		if issuer := issuerOf(certificate); issuer != nil {
-			issues[issuer] = true
-		}
-	}
-	for _, start := range list {
-		if issues[start] {
-			continue
-		}
-		chain := []*x509.Certificate{}
-		for at := start; at != nil && len(chain) <= len(list); at = issuerOf(at) {
-			chain = append(chain, at)
-		}
-		if len(chain) == len(list) {
-			return chain
-		}
-	}
-	return list
+	return encodeCertificates(list), nil
 }
 
 func pemToPkcs12(cert, key string) (string, error) { return pemToPkcs12Pass(cert, key, "") }
@@ -128,19 +85,25 @@ func fullPemToPkcs12Pass(certs, key, password string) (string, error) {
 }
 
 func sealPFX(certs, key, password string, withChain bool) (string, error) {
-	chain, err := certificates(certs)
-	if err != nil {
-		return "", err
+	first, after := pem.Decode([]byte(certs))
+	if first == nil {
+		return "", errNoPEM
 	}
-	private, err := privateKey(key)
+	leaf, err := x509.ParseCertificate(first.Bytes)
 	if err != nil {
 		return "", err
 	}
 	var rest []*x509.Certificate
 	if withChain {
-		rest = chain[1:]
+		if rest, err = allCertificates(after); err != nil {
+			return "", err
+		}
 	}
-	pfx, err := pkcs12.Modern.Encode(private, chain[0], rest, password)
+	private, err := privateKey(key)
+	if err != nil {
+		return "", err
+	}
+	pfx, err := pkcs12.Modern.Encode(private, leaf, rest, password)
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +115,7 @@ func pemTruststoreToPkcs12(certs string) (string, error) {
 }
 
 func pemTruststoreToPkcs12Pass(certs, password string) (string, error) {
-	list, err := certificates(certs)
+	list, err := allCertificates([]byte(certs))
 	if err != nil {
 		return "", err
 	}

@@ -63,15 +63,7 @@ impl Doors {
     /// Whether a store can be used: schema, config, credentials, a session, and the plugin's own probe.
     pub async fn check(&self, store: &Store) -> Result<Checked, Failure> {
         let (preparer, store) = (self.preparer.clone(), Arc::new(store.clone()));
-        // In a task of its own: a caller that goes away must not leave a half-opened session at the backend.
-        let task = tokio::spawn(async move { check(&preparer, &store).await });
-        task.await.unwrap_or_else(|_| {
-            Err(Failure::new(
-                Stage::Check,
-                Code::Internal,
-                "the check of the store broke off",
-            ))
-        })
+        to_the_end(async move { check(&preparer, &store).await }).await
     }
 
     /// Reads what a plan asks for, in order, each from a fetch that began after `due`.
@@ -106,16 +98,20 @@ impl Doors {
 
     /// Whether a store goes together with a revision that does not serve yet: schema, config, and the plugin's own probe.
     ///
-    /// Guarantees: what serves is not touched; sessions that the attempt opened are closed.
+    /// Guarantees: what serves is not touched; sessions that the attempt opened are closed, also where the caller goes away.
     pub async fn try_out(
         &self,
         revision: &Arc<Revision>,
         store: &Store,
     ) -> Result<Checked, Failure> {
         let preparer = Arc::new(trial::pinned(&self.preparer, revision)?);
-        let result = check(&preparer, &Arc::new(store.clone())).await;
-        preparer.shutdown().await;
-        result
+        let store = Arc::new(store.clone());
+        to_the_end(async move {
+            let result = check(&preparer, &store).await;
+            preparer.shutdown().await;
+            result
+        })
+        .await
     }
 
     /// Renders all templates of one target with the engine of this name; the Go engine where it has none.
@@ -265,6 +261,19 @@ pub(crate) async fn asked(
         .await?
         .ok_or_else(crate::session::given_up)?;
     Ok((Arc::new(preparer.access(identity.clone())), identity))
+}
+
+/// In a task of its own: a caller that goes away must not leave a half-opened session at the backend.
+async fn to_the_end(
+    check: impl Future<Output = Result<Checked, Failure>> + Send + 'static,
+) -> Result<Checked, Failure> {
+    tokio::spawn(check).await.unwrap_or_else(|_| {
+        Err(Failure::new(
+            Stage::Check,
+            Code::Internal,
+            "the check of the store broke off",
+        ))
+    })
 }
 
 async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, Failure> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::*;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Entry, Position, SyncPlan};
-use postern_core::plugin::{RenderJob, Template};
+use postern_core::plugin::{PluginHost as _, RenderJob, Template};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -559,6 +559,20 @@ async fn shutdown_waits_no_longer_than_its_deadline() {
     desk.host.world().close_hangs = true;
     let stops = tokio::time::timeout(Duration::from_secs(6), desk.doors.shutdown());
     assert!(stops.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_its_caller_gives_up_closes_its_session_all_the_same() {
+    let desk = ready();
+    desk.host.world().probe_takes = SECOND;
+    let revision = desk.host.provider("corp").unwrap();
+    let store = own(with_password());
+    let given_up = tokio::time::timeout(SECOND / 2, desk.doors.try_out(&revision, &store));
+    assert!(given_up.await.is_err());
+    assert_eq!(desk.host.world().sessions.len(), 1);
+    sleep(SECOND).await;
+    let world = desk.host.world();
+    assert_eq!((world.sessions.len(), world.closed.len()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,7 @@ pub struct World {
     pub close_hangs: bool,
     pub reads: Vec<(Call, Vec<Request>)>,
     pub probes: Vec<Call>,
+    pub probe_takes: Duration,
     pub examined: Vec<Vec<Credential>>,
     pub next_token: usize,
 }
@@ -198,6 +199,8 @@ impl PluginHost for FakeHost {
 
     fn probe<'a>(&'a self, call: &'a Call) -> Answering<'a, ()> {
         Box::pin(async move {
+            let takes = self.world().probe_takes;
+            tokio::time::sleep(takes).await;
             let mut world = self.world();
             world.probes.push(call.clone());
             world

@@ -227,10 +227,12 @@ impl Doors {
         let second = ask(&preparer, wish).await;
         match trial::contradiction(&answers, &second) {
             Some(failure) => {
-                self.preparer.host.distrust(&on_trial.digest, failure);
+                if trial::speaks_against(failure) {
+                    self.preparer.host.distrust(&on_trial.digest, failure);
+                }
                 second
             }
-            None => answers,
+            None => trial::agreed(answers, second),
         }
     }
 }

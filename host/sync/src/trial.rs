@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postern_core::failure::{Code, Failure, Stage};
+use postern_core::failure::{Blame, Code, Failure, Stage};
 use postern_core::plugin::{Digest, Part, Pick, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::store::Store;
 use tokio::time::Instant;
@@ -88,6 +88,29 @@ pub(crate) fn contradiction<'a>(
     pairs.find_map(|(new, old)| failure(new).filter(|_| failure(old).is_none()))
 }
 
+/// Whether a failure is a reason to give a revision up: not where Postern itself had no place for the call, or failed.
+pub(crate) fn speaks_against(failure: &Failure) -> bool {
+    failure.code.blame() != Blame::Postern
+}
+
+/// The answers of the revision on trial, where the last good one has none that contradicts them. That an object does not
+/// exist is left only where both say so: it may cost a Secret, and one that fails for another reason says nothing of it.
+pub(crate) fn agreed(
+    on_trial: Vec<Result<Part, Failure>>,
+    last_good: Vec<Result<Part, Failure>>,
+) -> Vec<Result<Part, Failure>> {
+    let is_absent = |answer: &Result<Part, Failure>| {
+        failure(answer).is_some_and(|failure| failure.code == Code::Absent)
+    };
+    let pairs = on_trial.into_iter().zip(last_good);
+    pairs
+        .map(|(new, old)| match is_absent(&new) && !is_absent(&old) {
+            true => old,
+            false => new,
+        })
+        .collect()
+}
+
 /// Renders with the revision that serves, and with the last good one what it cannot.
 pub(crate) async fn render(
     host: &dyn PluginHost,
@@ -103,7 +126,9 @@ pub(crate) async fn render(
     if first_failure(&second).is_some() {
         return rendered;
     }
-    host.distrust(&engine.digest, failure);
+    if speaks_against(failure) {
+        host.distrust(&engine.digest, failure);
+    }
     second
 }
 
@@ -130,5 +155,44 @@ fn first_failure(rendered: &Result<Rendered, Failure>) -> Option<&Failure> {
     match rendered {
         Err(failure) => Some(failure),
         Ok(texts) => texts.iter().find_map(|text| text.as_ref().err()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(code: Code) -> Result<Part, Failure> {
+        Err(Failure::new(Stage::Fetch, code, ""))
+    }
+
+    fn codes(answers: &[Result<Part, Failure>]) -> Vec<Option<Code>> {
+        answers.iter().map(|a| failure(a).map(|f| f.code)).collect()
+    }
+
+    #[test]
+    fn an_absence_stays_only_where_the_last_good_revision_says_so_too() {
+        let on_trial = || {
+            vec![
+                failed(Code::Absent),
+                failed(Code::Absent),
+                failed(Code::Denied),
+            ]
+        };
+        let last_good = vec![
+            failed(Code::Absent),
+            failed(Code::RateLimited),
+            failed(Code::Absent),
+        ];
+        assert_eq!(contradiction(&on_trial(), &last_good), None);
+        let expected = [Code::Absent, Code::RateLimited, Code::Denied].map(Some);
+        assert_eq!(codes(&agreed(on_trial(), last_good)), expected);
+    }
+
+    #[test]
+    fn a_failure_of_the_host_is_not_held_against_a_revision() {
+        let against = |code| speaks_against(&Failure::new(Stage::Render, code, ""));
+        assert!(against(Code::Trapped) && against(Code::Timeout) && against(Code::Absent));
+        assert!(!against(Code::Internal));
     }
 }

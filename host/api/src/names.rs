@@ -72,6 +72,8 @@ pub mod reason {
     pub const ACTIVATED: &str = "Activated";
     /// Event: a revision failed, and the last good one serves again.
     pub const SWITCHED_BACK: &str = "SwitchedBack";
+    /// Event: something that was kept on disk of a Plugin had been changed, and was not used.
+    pub const CACHE_DAMAGED: &str = "CacheDamaged";
     /// Event: the target was made.
     pub const CREATED: &str = "Created";
     /// Event: the target was changed.

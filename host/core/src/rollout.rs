@@ -212,6 +212,17 @@ pub struct Artifact {
     pub component: Digest,
     /// Digest of the OCI manifest.
     pub manifest: Option<Digest>,
+    /// What was kept of it and was not used, since it had been changed.
+    pub damage: Option<Failure>,
+}
+
+/// What is kept of a component that was fetched earlier.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Its bytes, if they are there and right.
+    pub bytes: Option<Arc<[u8]>>,
+    /// Why bytes that are there are not used.
+    pub damage: Option<Failure>,
 }
 
 /// What the registry's credentials are, where they are not in the source itself.
@@ -236,8 +247,8 @@ pub trait Sources: Send + Sync {
         resolved: &'a Digest,
     ) -> Answering<'a, Artifact>;
 
-    /// A component that was fetched earlier, if its bytes are still kept and still right.
-    fn recall<'a>(&'a self, component: &'a Digest) -> Answering<'a, Option<Arc<[u8]>>>;
+    /// A component that was fetched earlier.
+    fn recall<'a>(&'a self, component: &'a Digest) -> Answering<'a, Kept>;
 }
 
 /// A component to be compiled and linked.
@@ -249,6 +260,15 @@ pub struct Candidate {
     pub bytes: Arc<[u8]>,
     /// Limits of its calls.
     pub limits: Overrides,
+}
+
+/// A component that was compiled and linked.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The revision.
+    pub revision: Arc<Revision>,
+    /// Why code that was kept of it was not used.
+    pub damage: Option<Failure>,
 }
 
 /// What a Plugin serves from now on.
@@ -283,7 +303,10 @@ pub type OnSwitchedBack = Arc<dyn Fn(SwitchedBack) + Send + Sync>;
 /// The door to compiled revisions and to the table of what serves.
 pub trait Revisions: Send + Sync {
     /// Compiles (in a child process, unless the code is kept), links and describes. The revision serves nothing yet.
-    fn admit<'a>(&'a self, candidate: &'a Candidate) -> Answering<'a, Arc<Revision>>;
+    fn admit<'a>(&'a self, candidate: &'a Candidate) -> Answering<'a, Admitted>;
+
+    /// A revision that was admitted with these limits and has not been forgotten.
+    fn admitted(&self, digest: &Digest, limits: &Overrides) -> Option<Arc<Revision>>;
 
     /// Replaces what a Plugin serves, with one switch: calls under way finish where they began.
     fn serve(&self, plugin: &str, claim: Claim);

@@ -4,7 +4,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use postern_core::failure::Code;
 use postern_core::plugin::Digest;
+use postern_core::rollout::Kept;
+
+use crate::failed;
 
 /// The folder of kept components.
 #[derive(Debug)]
@@ -20,17 +24,29 @@ impl Cache {
         self.0.join(format!("{hex}.wasm"))
     }
 
-    /// The bytes, if they are there and right. What is not right is removed, so that it is fetched again.
-    pub(crate) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+    /// What is there. What is not right is removed, so that it is fetched again.
+    pub(crate) fn get(&self, digest: &Digest) -> Kept {
         let path = self.path(digest);
-        let bytes = fs::read(&path).ok()?;
+        let Ok(bytes) = fs::read(&path) else {
+            return Kept::default();
+        };
         if Digest::of(&bytes) == *digest {
-            return Some(bytes);
+            return Kept {
+                bytes: Some(bytes.into()),
+                damage: None,
+            };
         }
         tracing::warn!(path = %path.display(), "a kept component does not have its digest; it is dropped and fetched again");
         // It is not used either way.
         let _ = fs::remove_file(&path);
-        None
+        let text = format!(
+            "the component that was kept as {} no longer has its digest, so somebody or a bad disk has changed it; it was dropped, and is fetched again from its source",
+            path.display()
+        );
+        Kept {
+            bytes: None,
+            damage: Some(failed(Code::DigestMismatch, text)),
+        }
     }
 
     /// Keeps the bytes; a failure costs a download later and nothing else.

@@ -70,6 +70,7 @@ pub(crate) fn read(dir: &Path, path: &str, pinned: Option<&Digest>) -> Result<Ar
             bytes: bytes.into(),
             component,
             manifest: None,
+            damage: None,
         }),
     }
 }

@@ -11,11 +11,10 @@ mod oci;
 mod retry;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{Answering, Digest};
-use postern_core::rollout::{Artifact, DockerConfig, Source, Sources};
+use postern_core::rollout::{Artifact, DockerConfig, Kept, Source, Sources};
 
 use cache::Cache;
 
@@ -55,6 +54,11 @@ impl Registry {
         }
     }
 
+    fn kept(&self, component: &Digest) -> Kept {
+        let cache = self.cache.as_ref();
+        cache.map(|cache| cache.get(component)).unwrap_or_default()
+    }
+
     async fn fetch_now(
         &self,
         source: &Source,
@@ -77,18 +81,16 @@ impl Registry {
         };
         let remote = oci::Remote::open(source, credentials)?;
         let layer = remote.layer(resolved).await?;
-        let kept = self
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.get(&layer.digest));
-        let bytes = match kept {
+        let kept = self.kept(&layer.digest);
+        let bytes = match kept.bytes {
             Some(bytes) => bytes,
-            None => remote.bytes(&layer).await?,
+            None => remote.bytes(&layer).await?.into(),
         };
         let artifact = Artifact {
-            bytes: bytes.into(),
+            bytes,
             component: layer.digest,
             manifest: Some(resolved.clone()),
+            damage: kept.damage,
         };
         self.keep(&artifact);
         Ok(artifact)
@@ -134,11 +136,8 @@ impl Sources for Registry {
         Box::pin(self.fetch_now(source, credentials, resolved))
     }
 
-    fn recall<'a>(&'a self, component: &'a Digest) -> Answering<'a, Option<Arc<[u8]>>> {
-        Box::pin(async move {
-            let kept = self.cache.as_ref().and_then(|cache| cache.get(component));
-            Ok(kept.map(Arc::from))
-        })
+    fn recall<'a>(&'a self, component: &'a Digest) -> Answering<'a, Kept> {
+        Box::pin(async move { Ok(self.kept(component)) })
     }
 }
 

@@ -273,20 +273,22 @@ async fn what_was_fetched_is_kept_and_a_damaged_file_is_fetched_again() {
     assert_eq!(blobs(), 1, "the second start reads what the first kept");
     let digest = Digest::of(COMPONENT);
     let kept = registry.recall(&digest).await.unwrap();
-    assert_eq!(kept.as_deref(), Some(COMPONENT));
+    assert_eq!(kept.bytes.as_deref(), Some(COMPONENT));
+    assert_eq!(kept.damage, None);
 
     let files = files_in(dir.path());
     let wasm = files.iter().find(|name| name.ends_with(".wasm")).unwrap();
     std::fs::write(wasm, b"\0asm damaged").unwrap();
-    assert_eq!(registry.recall(&digest).await.unwrap(), None);
+    let kept = registry.recall(&digest).await.unwrap();
+    assert_eq!(kept.bytes, None);
+    assert_eq!(kept.damage.unwrap().code, Code::DigestMismatch);
     std::fs::write(wasm, b"\0asm damaged").unwrap();
     let artifact = get(&registry, &tag, &None).await.unwrap();
     assert_eq!(&artifact.bytes[..], COMPONENT);
+    assert_eq!(artifact.damage.unwrap().code, Code::DigestMismatch);
     assert_eq!(blobs(), 2);
-    assert_eq!(
-        registry.recall(&digest).await.unwrap().as_deref(),
-        Some(COMPONENT)
-    );
+    let kept = registry.recall(&digest).await.unwrap();
+    assert_eq!(kept.bytes.as_deref(), Some(COMPONENT));
 }
 
 #[tokio::test]

@@ -10,11 +10,11 @@ use postern_core::plugin::{
     Answering, Call, Credential, Digest, Needs, Options, Outcome, Page, PluginHost, Problem, Query,
     RenderJob, Rendered, Request, Revision, Session,
 };
-use postern_core::rollout::{Candidate, Claim, OnSwitchedBack, Overrides, Revisions};
+use postern_core::rollout::{Admitted, Candidate, Claim, OnSwitchedBack, Overrides, Revisions};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::aot::{Aot, CompileWith};
+use crate::aot::{Aot, CompileWith, Compiled};
 use crate::bindings::v0_1::{from_guest, to_guest};
 use crate::call::Caller;
 use crate::capability::http::{Http, HttpSettings};
@@ -204,8 +204,9 @@ impl Runtime {
         if let Some(plugin) = self.inner.serving.plugin(&digest) {
             return Ok(plugin.revision.clone());
         }
-        let component = self.compiled_from(&digest, bytes, label).await?;
-        self.take_in(digest, bundled, label, component).await
+        let compiled = self.compiled_from(&digest, bytes, label).await?;
+        self.take_in(digest, bundled, label, compiled.component)
+            .await
     }
 
     async fn compiled_from(
@@ -213,7 +214,7 @@ impl Runtime {
         digest: &Digest,
         bytes: &[u8],
         label: &str,
-    ) -> Result<Component, Failure> {
+    ) -> Result<Compiled, Failure> {
         load::check_form(bytes, label)?;
         let component = self.inner.aot.component(digest, bytes).await;
         component.map_err(|e| e.into_failure(label))
@@ -251,32 +252,51 @@ impl Runtime {
             .await
     }
 
-    async fn admit_now(&self, candidate: &Candidate) -> Result<Arc<Revision>, Failure> {
+    async fn admit_now(&self, candidate: &Candidate) -> Result<Admitted, Failure> {
         let digest = Digest::of(&candidate.bytes);
-        if let Some(plugin) = self.inner.serving.plugin(&digest)
-            && plugin.overrides == candidate.limits
-        {
-            return Ok(plugin.revision.clone());
+        if let Some(revision) = self.admitted(&digest, &candidate.limits) {
+            return Ok(Admitted {
+                revision,
+                damage: None,
+            });
         }
         let label = candidate.label.as_str();
-        let component = self.compiled_from(&digest, &candidate.bytes, label).await?;
+        let compiled = self.compiled_from(&digest, &candidate.bytes, label).await?;
         let found = Found {
             digest,
             bundled: false,
             label,
-            component,
+            component: compiled.component,
         };
         let mut plugin = self.linked(found, &candidate.limits).await?;
         plugin.overrides = candidate.limits.clone();
         let revision = plugin.revision.clone();
         self.inner.serving.hold(Arc::new(plugin));
-        Ok(revision)
+        Ok(Admitted {
+            revision,
+            damage: compiled.damaged.map(|path| damaged_code(&path)),
+        })
     }
 }
 
+fn damaged_code(path: &Path) -> Failure {
+    let text = format!(
+        "the compiled code that was kept as {} is not what this installation wrote there, so somebody or a bad disk has changed it; it was not used, and the component was compiled anew",
+        path.display()
+    );
+    Failure::new(Stage::Check, Code::DigestMismatch, text)
+}
+
 impl Revisions for Runtime {
-    fn admit<'a>(&'a self, candidate: &'a Candidate) -> Answering<'a, Arc<Revision>> {
+    fn admit<'a>(&'a self, candidate: &'a Candidate) -> Answering<'a, Admitted> {
         Box::pin(self.admit_now(candidate))
+    }
+
+    fn admitted(&self, digest: &Digest, limits: &Overrides) -> Option<Arc<Revision>> {
+        let plugin = self.inner.serving.plugin(digest);
+        plugin
+            .filter(|plugin| plugin.overrides == *limits)
+            .map(|plugin| plugin.revision.clone())
     }
 
     fn serve(&self, plugin: &str, claim: Claim) {

@@ -7,13 +7,13 @@ use kube::Api;
 use postern_api::names::reason;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::grant::{self, Permits};
-use postern_core::plugin::{Ask, Digest, Revision};
+use postern_core::plugin::{Ask, Revision};
 use postern_core::progress::{Step, Stop};
-use postern_core::rollout::{self, Artifact, Candidate, DockerConfig, Source, Wanted};
+use postern_core::rollout::{self, Candidate, DockerConfig, Source, Wanted};
 use postern_core::secret::SecretValue;
 use tokio::time::Instant;
 
-use super::memory::{Active, Memory};
+use super::memory::{Active, Memory, Named};
 use super::{Entry, Plugins, known, with};
 use crate::api_error;
 use crate::context::Context;
@@ -21,49 +21,140 @@ use crate::context::Context;
 /// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
-/// What the source names now, fetched unless it is known already.
-pub(super) async fn resolve(
-    ctx: &Context,
-    doors: &Plugins,
-    wanted: &Wanted,
-    memory: &mut Memory,
-) -> Result<Artifact, Stop> {
-    let failed = |failure| Stop::failed(Step::Resolved, failure);
-    let credentials = pull_secret(ctx, &wanted.source).await.map_err(failed)?;
-    let resolved = doors
-        .sources
-        .resolve(&wanted.source, &credentials)
-        .await
-        .map_err(failed)?;
-    if let Some((digest, artifact)) = &memory.fetched
-        && *digest == resolved
-    {
-        return Ok(artifact.clone());
-    }
-    let artifact = doors
-        .sources
-        .fetch(&wanted.source, &credentials, &resolved)
-        .await;
-    let artifact = artifact.map_err(failed)?;
-    memory.fetched = Some((resolved, artifact.clone()));
-    Ok(artifact)
+/// The doors through which one Plugin comes, and what is known of it.
+pub(super) struct Bringer<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) doors: &'a Plugins,
+    pub(super) wanted: &'a Wanted,
 }
 
-/// Compiled, linked, described, and what the spec says it is.
-pub(super) async fn compile(
-    doors: &Plugins,
-    wanted: &Wanted,
-    artifact: &Artifact,
-) -> Result<Arc<Revision>, Stop> {
-    let failed = |failure| Stop::failed(Step::Compiled, failure);
-    let candidate = Candidate {
-        label: wanted.name.clone(),
-        bytes: artifact.bytes.clone(),
-        limits: wanted.limits.clone(),
-    };
-    let revision = doors.revisions.admit(&candidate).await.map_err(failed)?;
-    wanted.fits(&revision).map_err(failed)?;
-    Ok(revision)
+impl Bringer<'_> {
+    /// What the source names now. It is fetched where that is not known, and then comes with its bytes.
+    pub(super) async fn resolve(
+        &self,
+        memory: &mut Memory,
+    ) -> Result<(Named, Option<Arc<[u8]>>), Stop> {
+        let found = self.found(memory).await;
+        found.map_err(|failure| Stop::failed(Step::Resolved, failure))
+    }
+
+    async fn found(&self, memory: &mut Memory) -> Result<(Named, Option<Arc<[u8]>>), Failure> {
+        let source = &self.wanted.source;
+        let credentials = pull_secret(self.ctx, source).await?;
+        let resolved = self.doors.sources.resolve(source, &credentials).await?;
+        if let Some(named) = memory.named.as_ref().filter(|n| n.resolved == resolved) {
+            return Ok((named.clone(), None));
+        }
+        let fetched = self.doors.sources.fetch(source, &credentials, &resolved);
+        let artifact = fetched.await?;
+        memory.damage.extend(artifact.damage);
+        let named = Named {
+            resolved,
+            component: artifact.component,
+            manifest: artifact.manifest,
+        };
+        memory.named = Some(named.clone());
+        Ok((named, Some(artifact.bytes)))
+    }
+
+    /// Compiled, linked, described, and what the spec says it is. Bytes that are not at hand are looked up.
+    pub(super) async fn compile(
+        &self,
+        memory: &mut Memory,
+        named: &Named,
+        bytes: Option<Arc<[u8]>>,
+    ) -> Result<Arc<Revision>, Stop> {
+        let revision = self.compiled(memory, named, bytes).await;
+        let revision = revision.and_then(|r| self.wanted.fits(&r).map(|()| r));
+        revision.map_err(|failure| Stop::failed(Step::Compiled, failure))
+    }
+
+    async fn compiled(
+        &self,
+        memory: &mut Memory,
+        named: &Named,
+        bytes: Option<Arc<[u8]>>,
+    ) -> Result<Arc<Revision>, Failure> {
+        let Wanted { name, limits, .. } = self.wanted;
+        if let Some(revision) = self.doors.revisions.admitted(&named.component, limits) {
+            return Ok(revision);
+        }
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => self.bytes(memory, named).await?,
+        };
+        let candidate = Candidate {
+            label: name.clone(),
+            bytes,
+            limits: limits.clone(),
+        };
+        let admitted = self.doors.revisions.admit(&candidate).await?;
+        memory.damage.extend(admitted.damage);
+        Ok(admitted.revision)
+    }
+
+    /// The bytes of a component that was fetched before: as they were kept, or fetched again.
+    async fn bytes(&self, memory: &mut Memory, named: &Named) -> Result<Arc<[u8]>, Failure> {
+        let kept = self.doors.sources.recall(&named.component).await?;
+        memory.damage.extend(kept.damage);
+        if let Some(bytes) = kept.bytes {
+            return Ok(bytes);
+        }
+        let source = &self.wanted.source;
+        let credentials = pull_secret(self.ctx, source).await?;
+        let fetched = self
+            .doors
+            .sources
+            .fetch(source, &credentials, &named.resolved);
+        let artifact = fetched.await?;
+        memory.damage.extend(artifact.damage);
+        if artifact.component == named.component {
+            return Ok(artifact.bytes);
+        }
+        Err(Failure::new(
+            Stage::Check,
+            Code::DigestMismatch,
+            format!(
+                "the source has {} where {} is wanted",
+                artifact.component.as_str(),
+                named.component.as_str()
+            ),
+        ))
+    }
+
+    /// After a start, and after a refusal by hand: the last good revision serves again, or one that served before it.
+    pub(super) async fn back(&self, entry: &Entry, memory: &mut Memory) {
+        for (digest, manifest) in rollout::comebacks(&entry.status, &entry.refused) {
+            if memory.refusal(&digest).is_some() {
+                continue;
+            }
+            let named = Named {
+                resolved: manifest.clone().unwrap_or_else(|| digest.clone()),
+                component: digest.clone(),
+                manifest,
+            };
+            match self.compile(memory, &named, None).await {
+                Ok(revision) => {
+                    let plugins = &self.ctx.world.lock().plugins;
+                    let granted = plugins.granted(&self.wanted.name, &digest);
+                    memory.active = Some(Active {
+                        revision: with(&revision, Permits::Granted(Arc::new(granted)), None),
+                        manifest: named.manifest,
+                        since: Instant::now(),
+                        successes: 0,
+                        good: true,
+                        limits: self.wanted.limits.clone(),
+                    });
+                    return;
+                }
+                Err(stop) => tracing::warn!(
+                    digest = digest.as_str(),
+                    reason = stop.failure.public,
+                    "what served before does not come back"
+                ),
+            }
+        }
+    }
 }
 
 /// Every store that can be used now must be usable through the candidate. One that is out of order anyway proves nothing.
@@ -100,79 +191,6 @@ pub(super) async fn probe(
         }
     }
     Ok(())
-}
-
-/// After a start, and after a refusal by hand: the last good revision serves again, or one that served before it.
-pub(super) async fn back(
-    ctx: &Context,
-    doors: &Plugins,
-    entry: &Entry,
-    wanted: &Wanted,
-    memory: &mut Memory,
-) {
-    for (digest, manifest) in rollout::comebacks(&entry.status, &entry.refused) {
-        if memory.refusal(&digest).is_some() {
-            continue;
-        }
-        let Some(bytes) = kept(ctx, doors, wanted, &digest, manifest.as_ref()).await else {
-            continue;
-        };
-        let artifact = Artifact {
-            bytes,
-            component: digest.clone(),
-            manifest,
-        };
-        match compile(doors, wanted, &artifact).await {
-            Ok(revision) => {
-                let granted = ctx.world.lock().plugins.granted(&wanted.name, &digest);
-                memory.active = Some(Active {
-                    revision: with(&revision, Permits::Granted(Arc::new(granted)), None),
-                    manifest: artifact.manifest,
-                    since: Instant::now(),
-                    successes: 0,
-                    good: true,
-                    limits: wanted.limits.clone(),
-                });
-                return;
-            }
-            Err(stop) => tracing::warn!(
-                digest = digest.as_str(),
-                reason = stop.failure.public,
-                "what served before does not come back"
-            ),
-        }
-    }
-}
-
-async fn kept(
-    ctx: &Context,
-    doors: &Plugins,
-    wanted: &Wanted,
-    digest: &Digest,
-    manifest: Option<&Digest>,
-) -> Option<Arc<[u8]>> {
-    if let Ok(Some(bytes)) = doors.sources.recall(digest).await {
-        return Some(bytes);
-    }
-    let fetched = async {
-        let credentials = pull_secret(ctx, &wanted.source).await?;
-        doors
-            .sources
-            .fetch(&wanted.source, &credentials, manifest.unwrap_or(digest))
-            .await
-    };
-    match fetched.await {
-        Ok(artifact) if artifact.component == *digest => Some(artifact.bytes),
-        Ok(_) => None,
-        Err(failure) => {
-            tracing::warn!(
-                digest = digest.as_str(),
-                reason = failure.public,
-                "what served before cannot be fetched"
-            );
-            None
-        }
-    }
 }
 
 /// The bundled revision that serves one of the keys while no Plugin does.

@@ -15,11 +15,12 @@ use std::time::Duration;
 use postern_api::names::reason;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::grant::Permits;
-use postern_core::plugin::{Digest, Revision};
+use postern_core::plugin::{Ask, Digest, Revision};
 use postern_core::progress::{Serving, Step, Stop};
 use postern_core::rollout::{self, Revisions, Sources, Wanted};
 use tokio::time::Instant;
 
+use bring::Bringer;
 pub(crate) use known::{Entry, Known};
 pub(crate) use memory::Memories;
 use memory::{Active, Memory};
@@ -54,6 +55,7 @@ pub(crate) async fn reconcile(ctx: &Context, name: &str) -> Next {
     let mut memory = ctx.memories.take(name, &entry);
     let switched = memory.switched_back();
     let result = advance(ctx, doors, &entry, &mut memory).await;
+    let damage = std::mem::take(&mut memory.damage);
     let serving = serving(&memory, result.as_ref().err());
     claim(ctx, doors, &entry, &memory, &serving);
     let next = next(&entry, &memory, doors, result.as_ref().err());
@@ -66,6 +68,7 @@ pub(crate) async fn reconcile(ctx: &Context, name: &str) -> Next {
             stop: result.as_ref().err(),
             serving: &serving,
             switched: &switched,
+            damage: &damage,
         },
     )
     .await;
@@ -83,7 +86,8 @@ pub(crate) async fn come_back(ctx: &Context) {
         };
         let mut memory = ctx.memories.take(name, &entry);
         if let Ok(wanted) = &entry.wanted {
-            bring::back(ctx, doors, &entry, wanted, &mut memory).await;
+            let bringer = Bringer { ctx, doors, wanted };
+            bringer.back(&entry, &mut memory).await;
         }
         let serving = serving(&memory, None);
         claim(ctx, doors, &entry, &memory, &serving);
@@ -106,22 +110,26 @@ async fn advance(
     let wanted = wanted.map_err(|f| Stop::failed(Step::Resolved, f.clone()))?;
     memory.candidate = None;
     memory.drop_refused(&entry.refused);
+    let bringer = Bringer { ctx, doors, wanted };
     if memory.active.is_none() {
-        bring::back(ctx, doors, entry, wanted, memory).await;
+        bringer.back(entry, memory).await;
     }
     uncontested(ctx, entry, wanted, memory)?;
-    let artifact = bring::resolve(ctx, doors, wanted, memory).await?;
-    not_refused(entry, memory, &artifact.component)?;
-    if memory.serves(&artifact.component, wanted) {
+    let (named, bytes) = bringer.resolve(memory).await?;
+    not_refused(entry, memory, &named.component)?;
+    if memory.serves(&named.component, wanted) {
         settle(doors, memory);
-        return granted(ctx, wanted, memory);
+        return regrant(ctx, wanted, memory);
     }
-    let revision = bring::compile(doors, wanted, &artifact).await?;
+    let revision = bringer.compile(memory, &named, bytes).await?;
     memory.candidate = Some(revision.clone());
-    let permits = permitted(ctx, wanted, memory, &revision)?;
+    let served = memory.active.as_ref();
+    let before = served.map(|a| a.revision.descriptor.asks.as_slice());
+    let (permits, enough) = permitted(ctx, wanted, &revision, before);
+    enough?;
     let revision = with(&revision, permits, None);
     bring::probe(ctx, wanted, memory, &revision).await?;
-    activate(ctx, doors, wanted, memory, (revision, artifact.manifest));
+    activate(ctx, doors, wanted, memory, (revision, named.manifest));
     Ok(())
 }
 
@@ -166,50 +174,36 @@ fn not_refused(entry: &Entry, memory: &Memory, digest: &Digest) -> Result<(), St
 }
 
 /// What serves may do from now on what grants say now.
-fn granted(ctx: &Context, wanted: &Wanted, memory: &mut Memory) -> Result<(), Stop> {
+fn regrant(ctx: &Context, wanted: &Wanted, memory: &mut Memory) -> Result<(), Stop> {
     let Some(active) = &mut memory.active else {
         return Ok(());
     };
-    let granted = ctx
-        .world
-        .lock()
-        .plugins
-        .granted(&wanted.name, &active.revision.digest);
-    let asks = active.revision.descriptor.asks.clone();
-    let awaited = granted.awaited(&asks, Some(&asks));
-    let permits = Permits::Granted(Arc::new(granted));
+    let asks = &active.revision.descriptor.asks;
+    let (permits, enough) = permitted(ctx, wanted, &active.revision, Some(asks));
     if active.revision.permits != permits {
         active.revision = with(&active.revision, permits, active.revision.fallback.clone());
     }
-    if awaited.is_empty() {
-        Ok(())
-    } else {
-        Err(bring::awaiting(wanted, &asks, &awaited))
-    }
+    enough
 }
 
+/// What grants allow a revision now, and whether that answers all it asks for. `before` is what the revision that serves
+/// asks for.
 fn permitted(
     ctx: &Context,
     wanted: &Wanted,
-    memory: &Memory,
     revision: &Revision,
-) -> Result<Permits, Stop> {
-    let granted = ctx
-        .world
-        .lock()
-        .plugins
-        .granted(&wanted.name, &revision.digest);
-    let before = memory
-        .active
-        .as_ref()
-        .map(|a| a.revision.descriptor.asks.as_slice());
+    before: Option<&[Ask]>,
+) -> (Permits, Result<(), Stop>) {
     let asks = &revision.descriptor.asks;
+    let plugins = &ctx.world.lock().plugins;
+    let granted = plugins.granted(&wanted.name, &revision.digest);
     let awaited = granted.awaited(asks, before);
-    if awaited.is_empty() {
-        Ok(Permits::Granted(Arc::new(granted)))
+    let enough = if awaited.is_empty() {
+        Ok(())
     } else {
         Err(bring::awaiting(wanted, asks, &awaited))
-    }
+    };
+    (Permits::Granted(Arc::new(granted)), enough)
 }
 
 /// The switch. What served before is asked what the new revision cannot answer, until its trial is over.

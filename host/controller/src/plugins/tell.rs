@@ -7,7 +7,7 @@ use kube::api::Patch;
 use postern_api::plugin::{RefusedRevision, RevisionStatus};
 use postern_api::{Plugin, PluginStatus, names};
 use postern_core::conclude::EventText;
-use postern_core::failure::one_line;
+use postern_core::failure::{Failure, one_line};
 use postern_core::progress::{self, Serving, Stop};
 use postern_core::rollout::SwitchedBack;
 use serde_json::json;
@@ -29,12 +29,17 @@ pub(super) struct News<'a> {
     pub(super) stop: Option<&'a Stop>,
     pub(super) serving: &'a Serving,
     pub(super) switched: &'a [SwitchedBack],
+    /// What was kept on disk and had been changed.
+    pub(super) damage: &'a [Failure],
 }
 
 /// Writes the status where it changed, posts events; false where the status could not be written.
 pub(super) async fn tell(ctx: &Context, name: &str, entry: &Entry, news: News<'_>) -> bool {
     let now = Timestamp::now();
     let status = status(entry, &news, now);
+    // It is no matter of the status: nothing of it was used, and nothing is wrong any more.
+    let damaged: Vec<_> = news.damage.iter().map(damaged).collect();
+    ctx.events.post(&about(name, entry), &damaged);
     if status == entry.status {
         return true;
     }
@@ -170,6 +175,14 @@ fn switched_back(back: &SwitchedBack) -> EventText {
             ),
             1000,
         ),
+    }
+}
+
+fn damaged(damage: &Failure) -> EventText {
+    EventText {
+        warning: true,
+        reason: names::reason::CACHE_DAMAGED,
+        message: one_line(&damage.to_string(), 1000),
     }
 }
 

@@ -16,6 +16,14 @@ use zeroize::Zeroizing;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 
+/// What is kept of a component's code.
+pub enum Kept {
+    Code(Vec<u8>),
+    Nothing,
+    /// It is damaged or forged.
+    Damaged(PathBuf),
+}
+
 /// The kept code of one engine.
 pub struct Cache {
     dir: PathBuf,
@@ -45,21 +53,26 @@ impl Cache {
     }
 
     /// The code, if it is there and authentic.
-    pub fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+    pub fn get(&self, digest: &Digest) -> Kept {
         let path = self.path(digest);
-        let mut file = fs::read(&path).ok()?;
-        let at = file.len().checked_sub(MAC_BYTES);
-        let genuine = at.is_some_and(|at| {
-            self.mac(digest, &file[..at])
-                .verify_slice(&file[at..])
+        let Ok(mut file) = fs::read(&path) else {
+            return Kept::Nothing;
+        };
+        let genuine = file.len().checked_sub(MAC_BYTES).filter(|at| {
+            self.mac(digest, &file[..*at])
+                .verify_slice(&file[*at..])
                 .is_ok()
         });
-        if !genuine {
-            tracing::warn!(path = %path.display(), "kept code is damaged or forged; it is not used");
-            return None;
+        match genuine {
+            Some(at) => {
+                file.truncate(at);
+                Kept::Code(file)
+            }
+            None => {
+                tracing::warn!(path = %path.display(), "kept code is damaged or forged; it is not used");
+                Kept::Damaged(path)
+            }
         }
-        file.truncate(at?);
-        Some(file)
     }
 
     /// Keeps the code; a failure costs a compilation later and nothing else.

@@ -23,7 +23,7 @@ pub use child::compile_child_main;
 
 use crate::{engine, load};
 use bundle::Bundled;
-use cache::Cache;
+use cache::{Cache, Kept};
 
 /// Who compiles plugins that are not bundled.
 #[derive(Clone, Debug)]
@@ -83,6 +83,13 @@ impl AotError {
     }
 }
 
+/// A component with its code.
+pub(crate) struct Compiled {
+    pub component: Component,
+    /// Where kept code lay that was damaged or forged, and was not used.
+    pub damaged: Option<PathBuf>,
+}
+
 /// Where compiled code comes from.
 pub(crate) struct Aot {
     engine: Engine,
@@ -118,15 +125,21 @@ impl Aot {
     }
 
     /// The compiled component: kept, or compiled now.
-    pub async fn component(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, AotError> {
-        if let Some(component) = self.kept(digest) {
-            return Ok(component);
+    pub async fn component(&self, digest: &Digest, bytes: &[u8]) -> Result<Compiled, AotError> {
+        let mut damaged = None;
+        if let Some(component) = self.kept(digest, &mut damaged) {
+            return Ok(Compiled { component, damaged });
         }
         let _turn = self.turn.acquire().await;
         // Another may have compiled it while we waited for our turn.
-        if let Some(component) = self.kept(digest) {
-            return Ok(component);
+        if let Some(component) = self.kept(digest, &mut damaged) {
+            return Ok(Compiled { component, damaged });
         }
+        let component = self.compile(digest, bytes).await?;
+        Ok(Compiled { component, damaged })
+    }
+
+    async fn compile(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, AotError> {
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let code = match &self.compile {
             CompileWith::Child { program, args } => {
@@ -150,8 +163,15 @@ impl Aot {
         native::from_bytes(&self.engine, &code).map_err(|e| AotError::Host(format!("{e:#}")))
     }
 
-    fn kept(&self, digest: &Digest) -> Option<Component> {
-        let code = self.cache.as_ref()?.get(digest)?;
+    fn kept(&self, digest: &Digest, damaged: &mut Option<PathBuf>) -> Option<Component> {
+        let code = match self.cache.as_ref()?.get(digest) {
+            Kept::Code(code) => code,
+            Kept::Nothing => return None,
+            Kept::Damaged(path) => {
+                *damaged = Some(path);
+                return None;
+            }
+        };
         match native::from_bytes(&self.engine, &code) {
             Ok(component) => Some(component),
             Err(error) => {

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Secret};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use postern_api::{ClusterSecretStore, Condition, ExternalSecret, SecretStore};
+use postern_cluster_tests::{apply_crds, eventually as eventually_or, guest};
 use postern_controller::{Options, Readiness};
 use postern_core::egress::AddressRules;
 use postern_core::plugin::PluginHost;
@@ -20,9 +20,6 @@ use postern_test_kit::kvserver::CountingVault;
 use postern_test_kit::{ControlPlane, Namespace};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-
-/// Far beyond what anything takes here, and short enough that a hang is noticed.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The plugins of this repository that tests use.
 const PLUGINS: [&str; 4] = ["fake", "kubernetes", "vault", "go-template"];
@@ -150,7 +147,6 @@ pub fn options() -> Options {
 }
 
 async fn load_plugins() -> Arc<dyn PluginHost> {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     std::fs::create_dir_all(&cache).unwrap();
     let builder = Runtime::builder()
@@ -158,13 +154,7 @@ async fn load_plugins() -> Arc<dyn PluginHost> {
         .compile_with(postern_runtime::aot::CompileWith::InProcess);
     let runtime = builder.build().unwrap();
     for name in PLUGINS {
-        let file = guests.join(format!("{name}.wasm"));
-        assert!(
-            file.is_file(),
-            "{} is missing: run `cargo xtask guests`",
-            file.display()
-        );
-        let bytes = std::fs::read(&file).unwrap();
+        let bytes = std::fs::read(guest(name)).unwrap();
         runtime
             .load_bytes(&bytes, true)
             .await
@@ -173,50 +163,9 @@ async fn load_plugins() -> Arc<dyn PluginHost> {
     Arc::new(runtime)
 }
 
-async fn apply_crds(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in postern_api::crds() {
-        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-        api.patch(
-            &name,
-            &PatchParams::apply("tests").force(),
-            &Patch::Apply(&crd),
-        )
-        .await
-        .unwrap();
-        eventually(&format!("CRD {name} is established"), || async {
-            let crd = api.get(&name).await.unwrap();
-            let conditions = crd.status.and_then(|s| s.conditions).unwrap_or_default();
-            conditions
-                .iter()
-                .any(|c| c.type_ == "Established" && c.status == "True")
-                .then_some(())
-        })
-        .await;
-    }
-}
-
 /// Asks again and again until there is an answer.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
     eventually_or(&|| what.to_owned(), ask).await
-}
-
-async fn eventually_or<T, F: Future<Output = Option<T>>>(
-    what: &dyn Fn() -> String,
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "after {PATIENCE:?} it is not so that {}",
-            what()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// One test's place: a namespace, and a vault if it asks for one.

@@ -1,13 +1,12 @@
 //! The control plane, and the operator on it; or a cluster where some operator runs already.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
+use postern_cluster_tests::{apply_crds, guest};
 use postern_controller::Options;
 use postern_core::egress::AddressRules;
 use postern_core::plugin::PluginHost;
@@ -48,7 +47,6 @@ pub async fn client() -> Client {
 }
 
 async fn load_plugins() -> Arc<dyn PluginHost> {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     std::fs::create_dir_all(&cache).unwrap();
     let runtime = Runtime::builder()
@@ -57,31 +55,9 @@ async fn load_plugins() -> Arc<dyn PluginHost> {
         .build()
         .unwrap();
     for name in PLUGINS {
-        let file = guests.join(format!("{name}.wasm"));
-        let bytes = std::fs::read(&file)
-            .unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask guests`", file.display()));
+        let bytes = std::fs::read(guest(name)).unwrap();
         let loaded = runtime.load_bytes(&bytes, true).await;
         loaded.unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
     }
     Arc::new(runtime)
-}
-
-async fn apply_crds(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let force = PatchParams::apply("tests").force();
-    for crd in postern_api::crds() {
-        let name = crd["metadata"]["name"].as_str().unwrap();
-        api.patch(name, &force, &Patch::Apply(&crd)).await.unwrap();
-        loop {
-            let status = api.get(name).await.unwrap().status;
-            let conditions = status.and_then(|s| s.conditions).unwrap_or_default();
-            if conditions
-                .iter()
-                .any(|c| c.type_ == "Established" && c.status == "True")
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
 }

@@ -2,17 +2,15 @@
 //! that can be ended as if it was killed.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Event, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use postern_api::{Condition, ExternalSecret, Plugin, PluginGrant, PluginStatus, SecretStore};
+use postern_cluster_tests::{apply_crds, eventually, guest};
 use postern_controller::{Options, Plugins};
 use postern_core::egress::AddressRules;
 use postern_registry::Registry as Sources;
@@ -23,13 +21,24 @@ use postern_test_kit::{ControlPlane, Namespace};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How the marker of the guest begins; see `tests/guests/versioned`.
+/// The guest whose versions are published: a provider with the key `versioned`.
+pub const PROVIDER: &str = "guest_versioned";
+/// Its like, a template engine with the name `versioned`.
+pub const ENGINE: &str = "guest_versioned_engine";
+/// How the marker of the guests begins; see `tests/guests/versioned`.
 const MARKER: &[u8] = b"postern-versioned:version=0;do=serve;";
 const MARKER_BYTES: usize = 64;
 
 /// The Plugins of a cluster are one list, so one test at a time has them.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Where components are published.
+pub const REPOSITORY: &str = "acme/versioned";
+
+/// A source that follows the tag `live` in a registry without TLS.
+pub fn from(address: &str) -> Value {
+    json!({"oci": {"reference": format!("{address}/{REPOSITORY}:live"), "plainHTTP": true, "interval": "1s"}})
+}
 
 /// One test's desk.
 pub struct Desk {
@@ -46,6 +55,13 @@ pub struct Desk {
 
 impl Desk {
     pub async fn new(prefix: &str) -> Self {
+        let mut desk = Self::without_controller(prefix).await;
+        desk.start().await;
+        desk
+    }
+
+    /// For a test that brings a controller of its own.
+    pub async fn without_controller(prefix: &str) -> Self {
         let turn = TURN.lock().await;
         let (plane, registry) =
             tokio::task::spawn_blocking(|| (ControlPlane::shared(), Registry::start().unwrap()))
@@ -55,16 +71,16 @@ impl Desk {
         apply_crds(&client).await;
         let plugins: Api<Plugin> = Api::all(client.clone());
         plugins
-            .delete_collection(&DeleteParams::default(), &kube::api::ListParams::default())
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await
             .unwrap();
         let grants: Api<PluginGrant> = Api::all(client.clone());
         grants
-            .delete_collection(&DeleteParams::default(), &kube::api::ListParams::default())
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await
             .unwrap();
         let namespace = Namespace::create(&client, prefix).await.unwrap();
-        let mut desk = Self {
+        Self {
             client,
             namespace,
             registry,
@@ -73,9 +89,7 @@ impl Desk {
             cache: tempfile::tempdir().unwrap(),
             controller: None,
             _turn: turn,
-        };
-        desk.start().await;
-        desk
+        }
     }
 
     /// Starts a controller with a runtime of its own, which knows nothing but what the cluster and the cache hold.
@@ -85,10 +99,9 @@ impl Desk {
             .compile_with(CompileWith::InProcess)
             .build()
             .unwrap();
-        for name in ["fake", "go-template"] {
-            let bytes = std::fs::read(guest(name)).unwrap();
-            runtime.load_bytes(&bytes, true).await.unwrap();
-        }
+        // Without the template engine, which takes longer to compile than most of these tests run.
+        let bytes = std::fs::read(guest("fake")).unwrap();
+        runtime.load_bytes(&bytes, true).await.unwrap();
         let runtime = Arc::new(runtime);
         let (failures, syncs) = (self.failures.clone(), self.syncs.clone());
         let mut options = Options {
@@ -140,20 +153,51 @@ impl Desk {
 
     /// Puts a version of the component under a tag.
     pub fn publish(&self, tag: &str, version: &str, does: &str) {
-        self.registry
-            .put("acme/versioned", tag, &component(version, does))
-            .unwrap();
+        self.put(tag, &component(PROVIDER, version, does));
+    }
+
+    /// Puts a component under a tag; answers the manifest's digest.
+    pub fn put(&self, tag: &str, component: &[u8]) -> String {
+        self.registry.put(REPOSITORY, tag, component).unwrap()
     }
 
     /// A Plugin that follows the tag `live`.
     pub async fn plugin(&self, name: &str, serves: &str) {
-        let reference = format!("{}/acme/versioned:live", self.registry.address);
-        self.create::<Plugin>(&Api::all(self.client.clone()), json!({
-            "apiVersion": "postern.dev/v1alpha1", "kind": "Plugin", "metadata": {"name": name},
-            "spec": {"serves": [serves], "limits": {"cpu": "200ms"},
-                "source": {"oci": {"reference": reference, "plainHTTP": true, "interval": "1s"}}},
-        }))
+        let source = from(&self.registry.address);
+        self.plugin_of(
+            name,
+            json!({"serves": [serves], "limits": {"cpu": "200ms"}, "source": source}),
+        )
         .await;
+    }
+
+    pub async fn plugin_of(&self, name: &str, spec: Value) {
+        let plugin = json!({"apiVersion": "postern.dev/v1alpha1", "kind": "Plugin", "metadata": {"name": name}, "spec": spec});
+        self.create::<Plugin>(&Api::all(self.client.clone()), plugin)
+            .await;
+    }
+
+    pub async fn patch_plugin(&self, name: &str, patch: Value) {
+        let api: Api<Plugin> = Api::all(self.client.clone());
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    /// Waits for an event about a Plugin with this reason and text.
+    pub async fn plugin_event(&self, plugin: &str, reason: &str, text: &str) -> String {
+        let object: Api<Plugin> = Api::all(self.client.clone());
+        // Other tests have Plugins of this name.
+        let uid = object.get(plugin).await.unwrap().metadata.uid;
+        let api: Api<Event> = Api::namespaced(self.client.clone(), "default");
+        let shown = || format!("an event of {plugin} says {reason}: {text}");
+        eventually(&shown, || async {
+            let params = ListParams::default().fields(&format!("reason={reason}"));
+            let events = api.list(&params).await.unwrap().items;
+            let mine = events.into_iter().filter(|e| e.involved_object.uid == uid);
+            mine.filter_map(|e| e.message).find(|m| m.contains(text))
+        })
+        .await
     }
 
     pub async fn grant(&self, name: &str, spec: Value) {
@@ -222,6 +266,16 @@ impl Desk {
         .await
     }
 
+    /// Waits until so many revisions were switched back; answers what is said of the last.
+    pub async fn refuses(&self, plugin: &str, n: usize) -> String {
+        let shown = || format!("{plugin} has refused {n} revisions");
+        eventually(&shown, || async {
+            let refused = self.status(plugin).await.refused;
+            (refused.len() == n).then(|| refused[0].message.clone())
+        })
+        .await
+    }
+
     /// Waits until an ExternalSecret's condition has this status, and a text in its message.
     pub async fn synced(&self, name: &str, status: &str, text: &str) -> String {
         let last = Mutex::new(String::new());
@@ -246,7 +300,7 @@ impl Desk {
     pub async fn secrets(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let all = self
             .api::<Secret>()
-            .list(&kube::api::ListParams::default())
+            .list(&ListParams::default())
             .await
             .unwrap();
         let text = |value: k8s_openapi::ByteString| String::from_utf8_lossy(&value.0).into_owned();
@@ -284,20 +338,9 @@ pub fn find<'a>(status: &'a PluginStatus, step: &str) -> Option<&'a Condition> {
     status.conditions.iter().flatten().find(|c| c.type_ == step)
 }
 
-fn guest(name: &str) -> PathBuf {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/guests/{name}.wasm"));
-    assert!(
-        file.is_file(),
-        "{} is missing: run `cargo xtask guests`",
-        file.display()
-    );
-    file
-}
-
 /// The guest with another marker: another version, another digest.
-pub fn component(version: &str, does: &str) -> Vec<u8> {
-    let mut bytes = std::fs::read(guest("guest_versioned")).unwrap();
+pub fn component(name: &str, version: &str, does: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read(guest(name)).unwrap();
     let at = bytes
         .windows(MARKER.len())
         .position(|window| window == MARKER)
@@ -306,43 +349,4 @@ pub fn component(version: &str, does: &str) -> Vec<u8> {
     marker.resize(MARKER_BYTES, b'.');
     bytes[at..at + MARKER_BYTES].copy_from_slice(&marker);
     bytes
-}
-
-async fn apply_crds(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in postern_api::crds() {
-        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-        let params = PatchParams::apply("tests").force();
-        api.patch(&name, &params, &Patch::Apply(&crd))
-            .await
-            .unwrap();
-        eventually(&|| format!("CRD {name} is established"), || async {
-            let crd = api.get(&name).await.unwrap();
-            let conditions = crd.status.and_then(|s| s.conditions).unwrap_or_default();
-            conditions
-                .iter()
-                .any(|c| c.type_ == "Established" && c.status == "True")
-                .then_some(())
-        })
-        .await;
-    }
-}
-
-/// Asks again and again until there is an answer.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &dyn Fn() -> String,
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "after {PATIENCE:?} it is not so that {}",
-            what()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

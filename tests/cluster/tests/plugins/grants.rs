@@ -3,10 +3,11 @@
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use postern_api::{PluginGrant, SecretStore};
+use postern_cluster_tests::eventually;
 use postern_test_kit::doppler::Doppler;
 use serde_json::json;
 
-use crate::desk::{Desk, eventually};
+use crate::desk::Desk;
 
 fn reads(key: &str) -> serde_json::Value {
     json!({"refreshInterval": "1s", "secretStoreRef": {"name": "s"}, "data": [{"secretKey": "a", "remoteRef": {"key": key}}]})

@@ -1,7 +1,7 @@
 //! Versions of a plugin follow one another under load, good and bad ones.
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use postern_api::Plugin;
 use postern_core::failure::Code;
 use serde_json::json;
@@ -28,16 +28,17 @@ async fn under_load(desk: &Desk) {
     }
 }
 
-async fn all_is_well(desk: &Desk, after: &str) {
-    desk.further_syncs(2 * LOAD as u64).await;
+/// All ExternalSecrets have synced anew; no sync failed, no value is another, no Secret is gone.
+pub async fn all_is_well(desk: &Desk, load: usize, after: &str) {
+    desk.further_syncs(2 * load as u64).await;
     assert_eq!(
         *desk.failures.lock().unwrap(),
         Vec::<String>::new(),
         "after {after}"
     );
     let secrets = desk.secrets().await;
-    assert_eq!(secrets.len(), LOAD, "after {after}");
-    for i in 0..LOAD {
+    assert_eq!(secrets.len(), load, "after {after}");
+    for i in 0..load {
         assert_eq!(
             secrets[&format!("es{i}")]["a"],
             format!("value-{i}"),
@@ -58,13 +59,13 @@ async fn versions_good_and_bad_follow_one_another_and_no_sync_fails() {
     desk.publish("live", "2", "serve");
     desk.serves("acme", "2").await;
     desk.plugin_is("acme", "Active", "True", "Serving").await;
-    all_is_well(&desk, "a good version").await;
+    all_is_well(&desk, LOAD, "a good version").await;
 
     desk.publish("live", "3", "trap");
     let said = desk.plugin_is("acme", "Probed", "False", "Refused").await;
     assert!(said.contains("gave up"), "{said}");
     assert_eq!(desk.serves("acme", "2").await.refused.len(), 1);
-    all_is_well(&desk, "a version that traps").await;
+    all_is_well(&desk, LOAD, "a version that traps").await;
 
     desk.publish("live", "4", "ask");
     let said = desk
@@ -75,7 +76,7 @@ async fn versions_good_and_bad_follow_one_another_and_no_sync_fails() {
         "{said}"
     );
     desk.serves("acme", "2").await;
-    all_is_well(&desk, "a version that asks for more").await;
+    all_is_well(&desk, LOAD, "a version that asks for more").await;
 
     desk.publish("live", "5", "strict");
     let said = desk
@@ -85,25 +86,25 @@ async fn versions_good_and_bad_follow_one_another_and_no_sync_fails() {
         said.contains("SecretStore") && said.contains("spec.provider.versioned"),
         "{said}"
     );
-    all_is_well(&desk, "a version whose schema rejects a store").await;
+    all_is_well(&desk, LOAD, "a version whose schema rejects a store").await;
 
     desk.publish("live", "6", "hang");
     desk.plugin_is("acme", "Probed", "False", "Refused").await;
-    all_is_well(&desk, "a version that hangs").await;
+    all_is_well(&desk, LOAD, "a version that hangs").await;
 
     desk.publish("live", "6b", "hang-in-probe");
     desk.plugin_is("acme", "Probed", "False", "StoreRejected")
         .await;
-    all_is_well(&desk, "a version that hangs when it is probed").await;
+    all_is_well(&desk, LOAD, "a version that hangs when it is probed").await;
 
     desk.publish("live", "7", "absent");
     let said = desk.plugin_is("acme", "Probed", "False", "Refused").await;
     assert!(said.contains("there is nothing"), "{said}");
-    all_is_well(&desk, "a version that answers absent to everything").await;
+    all_is_well(&desk, LOAD, "a version that answers absent to everything").await;
 
     desk.publish("live", "2", "serve");
     desk.plugin_is("acme", "Active", "True", "Serving").await;
-    all_is_well(&desk, "the tag moved back").await;
+    all_is_well(&desk, LOAD, "the tag moved back").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,10 +148,7 @@ async fn a_version_that_is_refused_by_hand_makes_way_for_the_one_before() {
     let status = desk.serves("acme", "2").await;
     let digest = status.active.unwrap().digest;
     let patch = json!({"metadata": {"annotations": {"postern.dev/refused-digests": digest}}});
-    let api: Api<Plugin> = Api::all(desk.client.clone());
-    api.patch("acme", &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
+    desk.patch_plugin("acme", patch).await;
     desk.serves("acme", "1").await;
     let said = desk.plugin_is("acme", "Probed", "False", "Refused").await;
     assert!(said.contains("by hand"), "{said}");

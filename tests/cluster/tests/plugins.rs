@@ -11,6 +11,8 @@
 
 #[path = "plugins/desk.rs"]
 mod desk;
+#[path = "plugins/engine.rs"]
+mod engine;
 #[path = "plugins/grants.rs"]
 mod grants;
 #[path = "plugins/swap.rs"]

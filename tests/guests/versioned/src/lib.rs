@@ -1,33 +1,20 @@
 //! A provider of which tests make many versions: a marker in its data, which they overwrite, says which version it is and
-//! what it does. It answers each request with what the config has under the key.
+//! what it does. It answers each request with what the config has under the key, and the key `version` with its version.
 
 #![allow(clippy::unwrap_used, reason = "a guest of the tests")]
 
 wit_bindgen::generate!({ path: "../../../wit", world: "provider" });
 
+mod marker;
+
 use exports::postern::plugin::{check, describe, read};
+use marker::{hang, marked};
 use postern::plugin::http;
 use postern::plugin::types::{Context, Failure};
 use serde_json::Value;
 
-/// `version=…;do=…;` and dots up to the end. Tests look for it in the component and write another over it.
-static MARKER: [u8; 64] = *b"postern-versioned:version=0;do=serve;...........................";
-
 struct Versioned;
 export!(Versioned);
-
-/// A field of the marker.
-fn marked(field: &str) -> String {
-    // Opaque to the compiler, which would otherwise read the marker while it compiles.
-    let marker = std::hint::black_box(&MARKER);
-    let text = String::from_utf8_lossy(&marker[..]).into_owned();
-    let start = format!("{field}=");
-    let found = text
-        .trim_start_matches("postern-versioned:")
-        .split(';')
-        .find_map(|part| part.strip_prefix(&start).map(str::to_owned));
-    found.unwrap_or_default()
-}
 
 impl describe::Guest for Versioned {
     fn describe() -> describe::Descriptor {
@@ -48,10 +35,10 @@ impl describe::Guest for Versioned {
             version: marked("version"),
             serves: vec!["versioned".into(), "other".into()],
             config_schema: schema.into(),
-            asks: if what == "ask" {
-                vec![ask("127.0.0.1")]
-            } else {
-                vec![]
+            asks: match what.as_str() {
+                "ask" | "call-in-probe" => vec![ask("127.0.0.1")],
+                "ask-more" => vec![ask("127.0.0.1"), ask("more.example")],
+                _ => vec![],
             },
             batch_size: 0,
             summary: "answers from its config".into(),
@@ -91,9 +78,13 @@ impl check::Guest for Versioned {
         })
     }
 
-    fn probe(_: Context) -> Result<(), Failure> {
+    fn probe(context: Context) -> Result<(), Failure> {
         match marked("do").as_str() {
             "hang-in-probe" => hang(),
+            "call-in-probe" => {
+                let config: Value = serde_json::from_str(&context.config).unwrap();
+                get(config["probe"].as_str().unwrap()).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -114,17 +105,14 @@ impl read::Guest for Versioned {
     }
 }
 
-fn hang() -> ! {
-    loop {
-        std::hint::black_box(());
-    }
-}
-
 fn answer(config: &Value, request: &read::Request) -> read::Outcome {
-    let value = config["values"][&request.key]
-        .as_str()
-        .filter(|_| marked("do") != "absent");
-    let answer = match value {
+    let version = marked("version");
+    let value = match request.key.as_str() {
+        // Which version answered.
+        "version" => Some(version.as_str()),
+        key => config["values"][key].as_str(),
+    };
+    let answer = match value.filter(|_| marked("do") != "absent") {
         Some(value) => read::Answer::Parts(
             request
                 .picks
@@ -138,6 +126,13 @@ fn answer(config: &Value, request: &read::Request) -> read::Outcome {
 }
 
 fn fetched(url: &str) -> read::Outcome {
+    match get(url) {
+        Ok(body) => outcome(read::Answer::Parts(vec![read::Part::Value(body)])),
+        Err(refused) => outcome(read::Answer::Failed(refused)),
+    }
+}
+
+fn get(url: &str) -> Result<Vec<u8>, Failure> {
     let request = http::Request {
         method: "GET".into(),
         url: url.into(),
@@ -145,10 +140,7 @@ fn fetched(url: &str) -> read::Outcome {
         body: None,
         options: vec![],
     };
-    match http::send(&request) {
-        Ok(response) => outcome(read::Answer::Parts(vec![read::Part::Value(response.body)])),
-        Err(refused) => outcome(read::Answer::Failed(refused)),
-    }
+    http::send(&request).map(|response| response.body)
 }
 
 fn failure(code: &str, message: &str) -> Failure {

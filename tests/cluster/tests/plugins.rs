@@ -9,11 +9,15 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "plugins/damage.rs"]
+mod damage;
 #[path = "plugins/desk.rs"]
 mod desk;
 #[path = "plugins/engine.rs"]
 mod engine;
 #[path = "plugins/grants.rs"]
 mod grants;
+#[path = "plugins/sources.rs"]
+mod sources;
 #[path = "plugins/swap.rs"]
 mod swap;

@@ -174,11 +174,17 @@ struct Behaviour {
     failures: VecDeque<(u16, Option<String>)>,
     /// The `Authorization` header that is asked for.
     authorization: Option<String>,
+    /// What is in method and path of requests that get no answer for now.
+    held: Option<String>,
+    /// Every answer is this status.
+    away: Option<u16>,
+    /// How many requests wait.
+    waiting: usize,
     /// Method and path of each request.
     asked: Vec<String>,
 }
 
-/// A server before a registry: counts, and on demand asks for a password, fails or changes bytes.
+/// A server before a registry: counts, and on demand asks for a password, fails, keeps silent or changes bytes.
 #[derive(Debug)]
 pub struct Front {
     /// `127.0.0.1:PORT`, as it stands in front of a repository's name.
@@ -238,6 +244,26 @@ impl Front {
         self.forward.behaviour().authorization = Some(format!("Basic {pair}"));
     }
 
+    /// From now on requests with this text in `METHOD /path` get no answer, until [`Front::release`].
+    pub fn hold(&self, text: &str) {
+        self.forward.behaviour().held = Some(text.to_owned());
+    }
+
+    /// Whether a request waits for its answer.
+    pub fn is_waited_for(&self) -> bool {
+        self.forward.behaviour().waiting > 0
+    }
+
+    /// Answers what waits, and holds nothing any more.
+    pub fn release(&self) {
+        self.forward.behaviour().held = None;
+    }
+
+    /// From now on every request is answered by this status; none for the registry's own answers.
+    pub fn answer_all(&self, status: Option<u16>) {
+        self.forward.behaviour().away = status;
+    }
+
     /// Method and path of each request so far, in order.
     pub fn asked(&self) -> Vec<String> {
         self.forward.behaviour().asked.clone()
@@ -273,6 +299,9 @@ impl Forward {
                 None => reply,
             });
         }
+        if let Some(status) = behaviour.away {
+            return Some(Reply::json(status, &json!({"errors": []})));
+        }
         let wanted = behaviour.authorization.as_deref();
         if wanted.is_some() && asked.header("authorization") != wanted {
             let body = json!({"errors": [{"code": "UNAUTHORIZED", "message": "who are you"}]});
@@ -284,9 +313,44 @@ impl Forward {
         None
     }
 
+    /// Waits while requests of this kind are held.
+    async fn held(&self, asked: &Asked) {
+        let line = format!("{} {}", asked.method, asked.target);
+        let holds = || {
+            let behaviour = self.behaviour();
+            behaviour
+                .held
+                .as_ref()
+                .is_some_and(|text| line.contains(text.as_str()))
+        };
+        if !holds() {
+            return;
+        }
+        let _waits = Waits::new(self);
+        while holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn tampered(&self, target: &str) -> Option<Bytes> {
         let digest = target.rsplit('/').next()?;
         self.behaviour().tampered.get(digest).cloned()
+    }
+}
+
+/// Counts a request among those that wait; also where its client goes away.
+struct Waits<'a>(&'a Forward);
+
+impl<'a> Waits<'a> {
+    fn new(forward: &'a Forward) -> Self {
+        forward.behaviour().waiting += 1;
+        Self(forward)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.behaviour().waiting -= 1;
     }
 }
 
@@ -303,6 +367,7 @@ const PASSED_DOWN: [&str; 5] = [
 impl Answer for Forward {
     fn answer(self: Arc<Self>, asked: Asked) -> Answering {
         Box::pin(async move {
+            self.held(&asked).await;
             if let Some(reply) = self.own_answer(&asked) {
                 return reply;
             }

@@ -17,6 +17,8 @@ mod desk;
 mod engine;
 #[path = "plugins/grants.rs"]
 mod grants;
+#[path = "plugins/kill.rs"]
+mod kill;
 #[path = "plugins/sources.rs"]
 mod sources;
 #[path = "plugins/swap.rs"]

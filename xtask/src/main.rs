@@ -18,11 +18,11 @@ const HELP: &str = "\
 cargo xtask VERB
 
   guests      build the WebAssembly components (plugins and test guests) into target/guests
-  tools       build the servers that tests run against (etcd, kube-apiserver, kubectl), once per version
+  tools       build what tests run against and with (etcd, kube-apiserver, kubectl, helm), once per version
   bundle      compile the first-party components and lay them beside the binary postern
   quickstart  sync examples/quickstart into a folder, rotate a value, sync again
   test        all of the above and every test; closes with `N passed, N failed`
-  codegen     write generated files (CRDs, error pages); tests/arch holds them against the code
+  codegen     write generated files (CRDs, roles, values of the chart, error pages); tests/arch holds them against the code
   lint        rustfmt and clippy, warnings are errors
   bench       run tests/bench
 
@@ -58,14 +58,8 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         "test" => return tests::run(&mut steps, rest),
         "codegen" => steps.cargo(
             "write generated files",
-            &[
-                "run",
-                "--quiet",
-                "-p",
-                "postern-arch-tests",
-                "--bin",
-                "postern-codegen",
-            ],
+            // Without -p, so that features are those of the whole workspace, and nothing is compiled a second time.
+            &["run", "--quiet", "--bin", "postern-codegen"],
         )?,
         "lint" => lint(&mut steps)?,
         "bench" => bench(&mut steps, rest)?,
@@ -179,10 +173,10 @@ fn guest_tools(steps: &mut Steps, what: &str, arguments: &[&str]) -> anyhow::Res
 pub fn tools(steps: &mut Steps) -> anyhow::Result<()> {
     need(
         "go",
-        "it builds etcd and kube-apiserver for the cluster tests; install Go 1.25 or newer",
+        "it builds etcd, kube-apiserver and helm for the tests; install Go 1.26 or newer",
     )?;
     steps.binary(
-        "build etcd, kube-apiserver and kubectl",
+        "build etcd, kube-apiserver, kubectl and helm",
         "postern-test-kit",
         "postern-test-tools",
         &[],

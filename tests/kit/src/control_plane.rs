@@ -22,6 +22,10 @@ use crate::tools::{self, Tools};
 /// Nine seconds are usual on two idle cores; a machine that builds at the same time needs several times that.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
+/// Files of the API server's folder.
+const AUDIT_LOG: &str = "audit.log";
+const AUDIT_POLICY: &str = "audit.json";
+
 /// The issuer of service account tokens, and their default audience.
 pub const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc";
 
@@ -30,6 +34,8 @@ pub const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc";
 pub struct Options {
     /// Lets through as many requests as a load test sends; the server's own limits would measure the server.
     pub for_load: bool,
+    /// Records what ServiceAccounts ask for; see [`ControlPlane::audited`].
+    pub audit: bool,
     /// Further flags of the API server, such as `--feature-gates=…`.
     pub extra_apiserver_flags: Vec<String>,
 }
@@ -73,6 +79,7 @@ impl ControlPlane {
             kubeconfig(&url, &ca.pem(), &admin_token),
         )
         .context("writing the kubeconfig")?;
+        fs::write(path.join(AUDIT_POLICY), audit_policy()).context("writing the audit policy")?;
         let apiserver = Server::start(
             apiserver_folder,
             &mut apiserver_command(&tools, &path, &ports, options),
@@ -162,6 +169,22 @@ impl ControlPlane {
     pub fn client_for(&self, token: &str) -> anyhow::Result<kube::Client> {
         kube::Client::try_from(self.config_for(token)?)
             .context("making a client of the control plane")
+    }
+
+    /// Every request of a ServiceAccount until now as an event of `audit.k8s.io/v1`, a long one from its beginning; nothing
+    /// unless [`Options::audit`] was set.
+    pub fn audited(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let text = match fs::read_to_string(self.apiserver.folder().join(AUDIT_LOG)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).context("reading the audit log"),
+        };
+        // The last line may still be written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).context("reading a line of the audit log"))
+            .collect()
     }
 
     /// What the API server wrote last, for a test that failed.
@@ -290,6 +313,11 @@ fn apiserver_command(tools: &Tools, folder: &Path, ports: &Ports, options: &Opti
             "--max-mutating-requests-inflight=1000",
         ]);
     }
+    if options.audit {
+        command
+            .arg(file("audit-policy-file", AUDIT_POLICY))
+            .arg(file("audit-log-path", AUDIT_LOG));
+    }
     command.args(&options.extra_apiserver_flags);
     command
 }
@@ -329,6 +357,17 @@ fn kubeconfig(url: &str, ca_pem: &str, token: &str) -> String {
         "users": [{"name": "admin", "user": {"token": token}}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
         "current-context": "test",
+    })
+    .to_string()
+}
+
+/// Who asked for what, and the answer's status; never a body.
+fn audit_policy() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
     })
     .to_string()
 }

@@ -2,8 +2,8 @@
 //!
 //! They are tools of the Go module in `tests/cluster/tools`. A build takes minutes, so the result is kept outside `target`,
 //! in a folder named by the module's `go.sum`: the same sources are never built twice, and other sources never mistaken for them.
-//! The OCI registry is a module of its own in `tools/registry`, so that its versions do not make the large ones build again; it
-//! takes seconds, so whoever asks for it first builds it.
+//! The OCI registry and Helm are modules of their own in `tools/registry` and `tools/helm`, so that their versions do not make
+//! the large ones build again; whoever asks for one first builds it: the registry in seconds, Helm in two minutes or so.
 
 use std::fs;
 use std::io::Read as _;
@@ -29,6 +29,9 @@ const REGISTRY: (&str, &str) = (
     "registry",
     "github.com/google/go-containerregistry/cmd/registry",
 );
+
+/// The same for Helm.
+const HELM: (&str, &str) = ("helm", "helm.sh/helm/v4/cmd/helm");
 
 /// The built tools of one `go.sum`.
 #[derive(Clone, Debug)]
@@ -87,12 +90,21 @@ pub fn ensure() -> anyhow::Result<Tools> {
 
 /// The OCI registry, built where it is not there yet.
 pub fn registry() -> anyhow::Result<PathBuf> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/registry");
+    of_its_own("tools/registry", REGISTRY)
+}
+
+/// Helm, built where it is not there yet.
+pub fn helm() -> anyhow::Result<PathBuf> {
+    of_its_own("tools/helm", HELM)
+}
+
+fn of_its_own(module: &str, tool: (&str, &str)) -> anyhow::Result<PathBuf> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(module);
     let folder = folder_of(&module)?;
-    let binary = folder.join(REGISTRY.0);
+    let binary = folder.join(tool.0);
     let _lock = lock(&folder)?;
     if !binary.is_file() {
-        build(&module, &folder, REGISTRY, "-s -w")?;
+        build(&module, &folder, tool, "-s -w")?;
     }
     Ok(binary)
 }

@@ -14,6 +14,7 @@ mod observe;
 mod plugins;
 mod preflight;
 mod queue;
+pub mod rbac;
 mod reconcile;
 mod run;
 mod stores;

@@ -25,6 +25,11 @@ const OURS: [(&str, &str); 5] = [
     ("plugingrants.postern.dev", "/spec/properties/hosts"),
 ];
 
+/// The CRDs that are looked at.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    OURS.iter().map(|(name, _)| *name)
+}
+
 /// Fails with what to do where a CRD is missing or another's.
 pub(crate) async fn check(client: &Client) -> Result<(), Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());

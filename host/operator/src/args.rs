@@ -37,6 +37,11 @@ pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     #[command(after_help = "Example:\n  postern crds | kubectl apply --server-side -f -")]
     Crds,
+    /// Print all that an installation needs as YAML: CRDs, roles, ServiceAccount, Deployment.
+    #[command(
+        after_help = "Example:\n  postern manifests --image registry.example.com/postern:0.1.0 | kubectl apply --server-side -f -"
+    )]
+    Manifests(crate::manifests::Manifests),
     /// Make, build, look at and test plugins.
     #[command(after_help = "Example:\n  postern plugin new --lang go acme-vault")]
     Plugin {

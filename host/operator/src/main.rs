@@ -4,6 +4,7 @@ mod args;
 mod bundle;
 mod crds;
 mod http;
+mod manifests;
 mod plugin;
 mod plugins;
 mod run;
@@ -64,6 +65,7 @@ fn dispatch(arguments: Postern) -> anyhow::Result<ExitCode> {
             plugin::run(task)
         }
         Command::Crds => print(&crds::yaml()),
+        Command::Manifests(settings) => print(&manifests::yaml(&settings)?),
         Command::Bundle(bundle) => bundle::run(&bundle),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! [`generated`] says what every generated file must contain; `postern-codegen` writes it, the tests compare.
 
+mod chart;
 pub mod errors;
 pub mod generated;
 

@@ -135,6 +135,7 @@ fn dependencies(manifest: &Path) -> BTreeSet<String> {
 #[test]
 fn generated_files_are_current() {
     let stale: Vec<String> = generated::files()
+        .unwrap()
         .into_iter()
         .filter(|(name, text)| {
             std::fs::read_to_string(root().join(name)).ok().as_ref() != Some(text)

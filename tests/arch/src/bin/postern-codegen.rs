@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 fn main() -> anyhow::Result<()> {
     let root = postern_arch_tests::root();
-    for (name, text) in postern_arch_tests::generated::files() {
+    for (name, text) in postern_arch_tests::generated::files()? {
         let path = root.join(&name);
         if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
             continue;

@@ -50,8 +50,20 @@ pub async fn apply_crds(client: &Client) {
         api.patch(&name, &params, &Patch::Apply(&crd))
             .await
             .unwrap();
+    }
+    established(client).await;
+}
+
+/// Waits until a cluster serves our CRDs.
+///
+/// # Panics
+/// Where it does not, or does not have them.
+pub async fn established(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in postern_api::crds() {
+        let name = crd["metadata"]["name"].as_str().unwrap();
         eventually(&|| format!("CRD {name} is established"), || async {
-            let crd = api.get(&name).await.unwrap();
+            let crd = api.get(name).await.unwrap();
             let conditions = crd.status.and_then(|s| s.conditions).unwrap_or_default();
             conditions
                 .iter()

@@ -13,6 +13,26 @@ use crate::{engine, limits};
 /// The child's exit code where the component is to blame.
 const REJECTED: u8 = 65;
 
+/// How the names of folders begin in which a child's input and output lie.
+const FOLDER: &str = "compiling-";
+
+/// Removes what compilations left behind whose parent was killed. One that is younger than any compilation may last can be
+/// another process's.
+pub fn sweep(scratch: &Path) {
+    let Ok(entries) = std::fs::read_dir(scratch) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(FOLDER);
+        let age = entry.metadata().and_then(|m| m.modified()).ok();
+        let age = age.and_then(|at| at.elapsed().ok());
+        if ours && age.is_some_and(|age| age > limits::COMPILE_WALL * 2) {
+            // Whatever keeps it there keeps a little space, and nothing else.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Compiles in a child: the bytes go and come by files, since a pipe could fill up unread.
 pub async fn compile(
     program: &Path,
@@ -21,8 +41,10 @@ pub async fn compile(
     scratch: Option<&Path>,
 ) -> Result<Vec<u8>, AotError> {
     let host = |e: std::io::Error| AotError::Host(e.to_string());
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix(FOLDER);
     let dir = scratch
-        .map_or_else(tempfile::tempdir, tempfile::tempdir_in)
+        .map_or_else(|| folder.tempdir(), |scratch| folder.tempdir_in(scratch))
         .map_err(host)?;
     let (input, output) = (dir.path().join("in.wasm"), dir.path().join("out.cwasm"));
     tokio::fs::write(&input, bytes).await.map_err(host)?;

@@ -107,6 +107,9 @@ impl Aot {
     pub fn new(engine: &Engine, cache: Option<PathBuf>, compile: CompileWith) -> Self {
         let compatibility = engine::compatibility(engine);
         let scratch = cache.clone();
+        if let Some(scratch) = &scratch {
+            child::sweep(scratch);
+        }
         let cache = cache.and_then(|dir| Cache::open(&dir, &compatibility));
         Self {
             engine: engine.clone(),

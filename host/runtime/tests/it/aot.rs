@@ -105,6 +105,25 @@ async fn a_second_start_compiles_nothing_and_a_damaged_file_is_compiled_again() 
 }
 
 #[tokio::test]
+async fn what_a_killed_compilation_left_behind_is_removed_once_it_is_old() {
+    let cache = tempfile::tempdir().unwrap();
+    let folder = |name: &str, age: u64| {
+        let path = cache.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("in.wasm"), b"").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        let opened = std::fs::File::open(&path).unwrap();
+        opened.set_modified(then).unwrap();
+        path
+    };
+    let (old, young) = (folder("compiling-a", 3600), folder("compiling-b", 60));
+    let other = folder("of somebody else", 3600);
+    bench_in(kept_in(cache.path()), &guest("minimal")).await;
+    assert!(!old.exists());
+    assert!(young.exists() && other.exists());
+}
+
+#[tokio::test]
 async fn code_kept_under_another_key_or_for_another_plugin_is_not_believed() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     bench_in(kept_in(ours.path()), &guest("minimal")).await;

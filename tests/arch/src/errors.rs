@@ -419,9 +419,11 @@ fn guarded(code: Code) -> Advice {
             &[
                 "The registry, or something on the way to it, changed them.",
                 "The file is another than the Plugin allows.",
+                "Somebody, or a bad disk, changed what is kept in the cache folder; the Plugin has an event `CacheDamaged`.",
             ],
             &[
                 "Nothing of them is used, and what served before serves on. Find out who changed them before you change the digest.",
+                "What was changed in the cache folder is fetched or compiled anew by itself. Nobody but Postern should be able to write there.",
             ],
         ),
         Code::PluginNotActive => row(

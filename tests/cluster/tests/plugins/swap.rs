@@ -97,9 +97,18 @@ async fn versions_good_and_bad_follow_one_another_and_no_sync_fails() {
         .await;
     all_is_well(&desk, LOAD, "a version that hangs when it is probed").await;
 
+    for (version, does) in [("6c", "nonsense"), ("6d", "eat")] {
+        let before = desk.status("acme").await.refused.len();
+        desk.publish("live", version, does);
+        desk.refuses("acme", before + 1).await;
+        desk.serves("acme", "2").await;
+        all_is_well(&desk, LOAD, does).await;
+    }
+
     desk.publish("live", "7", "absent");
-    let said = desk.plugin_is("acme", "Probed", "False", "Refused").await;
+    let said = desk.refuses("acme", 5).await;
     assert!(said.contains("there is nothing"), "{said}");
+    desk.plugin_is("acme", "Probed", "False", "Refused").await;
     all_is_well(&desk, LOAD, "a version that answers absent to everything").await;
 
     desk.publish("live", "2", "serve");

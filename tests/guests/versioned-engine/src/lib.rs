@@ -7,7 +7,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "template-engine" });
 mod marker;
 
 use exports::postern::plugin::{describe, render};
-use marker::{hang, marked};
+use marker::{eat, hang, marked};
 
 struct Engine;
 export!(Engine);
@@ -45,6 +45,7 @@ impl render::Guest for Engine {
         match marked("do").as_str() {
             "trap" => panic!("as the test wants"),
             "hang" => hang(),
+            "eat" => eat(),
             "nonsense" => return vec![],
             _ => {}
         }

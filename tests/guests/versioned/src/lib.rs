@@ -8,7 +8,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "provider" });
 mod marker;
 
 use exports::postern::plugin::{check, describe, read};
-use marker::{hang, marked};
+use marker::{eat, hang, marked};
 use postern::plugin::http;
 use postern::plugin::types::{Context, Failure};
 use serde_json::Value;
@@ -95,6 +95,9 @@ impl read::Guest for Versioned {
         match marked("do").as_str() {
             "trap" => panic!("as the test wants"),
             "hang" => hang(),
+            "eat" => eat(),
+            // An answer to fewer requests than there are.
+            "nonsense" => return vec![],
             _ => {}
         }
         let config: Value = serde_json::from_str(&context.config).unwrap();

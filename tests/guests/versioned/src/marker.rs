@@ -22,3 +22,12 @@ pub fn hang() -> ! {
         std::hint::black_box(());
     }
 }
+
+/// Takes memory until there is none.
+pub fn eat() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1_u8; 1 << 20]);
+        std::hint::black_box(&eaten);
+    }
+}

@@ -30,7 +30,14 @@ cargo xtask VERB
 ";
 
 /// First-party components that lie beside the binary; the test guests never do.
-pub const FIRST_PARTY: [&str; 5] = ["fake", "file", "kubernetes", "vault", "go-template"];
+pub const FIRST_PARTY: [&str; 6] = [
+    "fake",
+    "file",
+    "kubernetes",
+    "vault",
+    "webhook",
+    "go-template",
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

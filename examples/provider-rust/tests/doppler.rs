@@ -9,7 +9,7 @@ use std::cell::RefCell;
 
 use postern_sdk::{
     Answer, Context, Credential, Entropy, Failure, Files, Http, HttpRequest, HttpResponse, Log,
-    Outcome, Part, Pick, Provider as _, Request,
+    Outcome, Part, Pick, Provider as _, Request, Templating,
 };
 use provider_rust::Doppler;
 
@@ -66,6 +66,7 @@ impl Log for Fake {
 
 impl Files for Fake {}
 impl Entropy for Fake {}
+impl Templating for Fake {}
 
 fn context(config: &str) -> Context {
     Context {

@@ -11,7 +11,7 @@ use kube::{Api, Client, Resource};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::Answering;
 use postern_core::secret::SecretValue;
-use postern_sync::{Credentials, ObjectKind, ObjectName, Resolved, Version};
+use postern_sync::{Credentials, ObjectKind, ObjectName, Resolved, Version, Whole};
 
 use crate::api_error;
 use crate::target::Body;
@@ -40,6 +40,23 @@ impl Credentials for ApiCredentials {
                 version: version(&body.0.metadata),
                 object,
                 attributes: Vec::new(),
+            })
+        })
+    }
+
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answering<'a, Whole> {
+        Box::pin(async move {
+            let object = object(ObjectKind::Secret, namespace, name);
+            let secret: Option<Secret> = self.get(&object).await?;
+            let body = Body(secret.ok_or_else(|| missing(&object))?);
+            let keys = body.0.data.iter().flatten();
+            Ok(Whole {
+                keys: keys
+                    .map(|(key, value)| (key.clone(), SecretValue::new(value.0.clone())))
+                    .collect(),
+                labels: body.0.metadata.labels.iter().flatten().map(owned).collect(),
+                version: version(&body.0.metadata),
+                object,
             })
         })
     }
@@ -196,6 +213,10 @@ fn object(kind: ObjectKind, namespace: &str, name: &str) -> ObjectName {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
     }
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
 }
 
 fn version(meta: &ObjectMeta) -> Version {

@@ -18,6 +18,13 @@ pub enum Target {
         /// Key in it; none where the provider's default is meant.
         key: Option<String>,
     },
+    /// A whole Secret, every key of it.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// The label that it must have, where the plugin's schema wants one.
+        label: Option<Label>,
+    },
     /// A key of a ConfigMap.
     ConfigMapKey {
         /// Name of the ConfigMap.
@@ -32,6 +39,21 @@ pub enum Target {
         /// Audiences that the reference itself names.
         audiences: Vec<String>,
     },
+}
+
+/// A label that an object must have before a store may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.value)
+    }
 }
 
 /// A reference whose namespace has been decided.
@@ -58,13 +80,27 @@ pub fn locate(store: &Store, schema: &Value, pointer: &str) -> Result<Located, F
             format!("{}: {text}", store.id),
         )
     };
-    let kind = marked(schema, pointer).ok_or_else(|| {
-        Failure::new(
-            Stage::Check,
-            Code::ContractBroken,
-            format!("the plugin that serves \"{}\" uses the reference {at}, which its schema does not mark", store.provider_key),
-        )
+    let broken = |text: String| Failure::new(Stage::Check, Code::ContractBroken, text);
+    let mark = marked(schema, pointer).ok_or_else(|| {
+        broken(format!(
+            "the plugin that serves \"{}\" uses the reference {at}, which its schema does not mark",
+            store.provider_key
+        ))
     })?;
+    let label = match mark.label.as_deref().map(|text| text.split_once('=')) {
+        None => None,
+        Some(Some((name, value))) if mark.kind == "secret" => Some(Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }),
+        // Where it is not looked at it would be believed in.
+        Some(_) => {
+            return Err(broken(format!(
+                "the schema of the plugin that serves \"{}\" wants a label at {at} that is not NAME=VALUE of a reference \"secret\"",
+                store.provider_key
+            )));
+        }
+    };
     let object = store
         .config_value
         .pointer(pointer)
@@ -79,7 +115,8 @@ pub fn locate(store: &Store, schema: &Value, pointer: &str) -> Result<Located, F
     };
     let name = text("name").ok_or_else(|| wrong(format!("{at}.name is needed and missing")))?;
     let need_key = || text("key").ok_or_else(|| wrong(format!("{at}.key is needed and missing")));
-    let target = match (kind.as_str(), text("type").as_deref()) {
+    let target = match (mark.kind.as_str(), text("type").as_deref()) {
+        ("secret", _) => Target::Secret { name, label },
         ("secret-key", _) => Target::SecretKey {
             name,
             key: text("key"),
@@ -100,18 +137,14 @@ pub fn locate(store: &Store, schema: &Value, pointer: &str) -> Result<Located, F
             audiences: strings(object.get("audiences")),
         },
         _ => {
-            return Err(Failure::new(
-                Stage::Check,
-                Code::ContractBroken,
-                format!(
-                    "the schema of the plugin that serves \"{}\" marks {at} as \"{kind}\", which is no kind of reference",
-                    store.provider_key
-                ),
-            ));
+            return Err(broken(format!(
+                "the schema of the plugin that serves \"{}\" marks {at} as \"{}\", which is no kind of reference",
+                store.provider_key, mark.kind
+            )));
         }
     };
     let namespace =
-        namespace(store, &at, text("namespace"), kind == "ca-provider").map_err(wrong)?;
+        namespace(store, &at, text("namespace"), mark.kind == "ca-provider").map_err(wrong)?;
     Ok(Located {
         pointer: pointer.to_owned(),
         target,
@@ -149,8 +182,14 @@ fn namespace(
     }
 }
 
-/// The kind of reference that the schema marks at this place; `$ref` into the same document is followed.
-fn marked(schema: &Value, pointer: &str) -> Option<String> {
+/// What the schema marks at a place.
+struct Mark {
+    kind: String,
+    label: Option<String>,
+}
+
+/// The reference that the schema marks at this place; `$ref` into the same document is followed.
+fn marked(schema: &Value, pointer: &str) -> Option<Mark> {
     let mut node = follow(schema, schema)?;
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
@@ -170,9 +209,11 @@ fn marked(schema: &Value, pointer: &str) -> Option<String> {
     } else {
         follow(schema, node)?
     };
-    node.get("x-postern-ref")
-        .and_then(Value::as_str)
-        .map(str::to_owned)
+    let text = |name: &str| node.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(Mark {
+        kind: text("x-postern-ref")?,
+        label: text("x-postern-label"),
+    })
 }
 
 fn follow<'a>(root: &'a Value, node: &'a Value) -> Option<&'a Value> {
@@ -261,6 +302,30 @@ mod tests {
                 .public
                 .contains("ca.namespace is needed")
         );
+    }
+
+    #[test]
+    fn a_whole_secret_may_need_a_label() {
+        let schema = |kind: &str, label: Value| {
+            json!({"properties": {"all": {"items": {"properties":
+                {"ref": {"x-postern-ref": kind, "x-postern-label": label}}}}}})
+        };
+        let store = store(
+            StoreKind::ClusterSecretStore,
+            json!({"all": [{"ref": {"name": "s", "key": "k"}}]}),
+        );
+        let located = locate(&store, &schema("secret", json!("a/type=x")), "/all/0/ref").unwrap();
+        assert_eq!(located.namespace, None);
+        let label = Some(Label {
+            name: "a/type".into(),
+            value: "x".into(),
+        });
+        let name = "s".to_owned();
+        assert_eq!(located.target, Target::Secret { name, label });
+        for (kind, label) in [("secret", "a/type"), ("secret-key", "a/type=x")] {
+            let failure = locate(&store, &schema(kind, json!(label)), "/all/0/ref").unwrap_err();
+            assert_eq!(failure.code, Code::ContractBroken, "{kind} {label}");
+        }
     }
 
     #[test]

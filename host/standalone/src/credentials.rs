@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::Answering;
-use postern_sync::{Credentials, ObjectKind, ObjectName, Pending, Resolved, Version};
+use postern_sync::{Credentials, ObjectKind, ObjectName, Pending, Resolved, Version, Whole};
 use tokio::time::Instant;
 
 use crate::manifest::{Keys, Manifests};
@@ -116,6 +116,22 @@ impl Credentials for Folder {
         key: Option<&'a str>,
     ) -> Answering<'a, Resolved> {
         Box::pin(async move { self.resolve(object(ObjectKind::Secret, namespace, name), key) })
+    }
+
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answering<'a, Whole> {
+        Box::pin(async move {
+            let Generation { manifests, number } = self.generation();
+            let object = object(ObjectKind::Secret, namespace, name);
+            let keys = keys(&manifests, &object).ok_or_else(|| missing(&object))?;
+            let at = (namespace.to_owned(), name.to_owned());
+            let labels = manifests.secret_labels.get(&at).cloned();
+            Ok(Whole {
+                keys: keys.clone().into_iter().collect(),
+                labels: labels.unwrap_or_default().into_iter().collect(),
+                version: version(&object, number),
+                object,
+            })
+        })
     }
 
     fn config_map_key<'a>(

@@ -71,6 +71,8 @@ pub struct Manifests {
     pub stores: BTreeMap<StoreId, Store>,
     /// Credentials.
     pub secrets: BTreeMap<Name, Keys>,
+    /// Labels of those Secrets.
+    pub secret_labels: BTreeMap<Name, BTreeMap<String, String>>,
     /// CAs and the like.
     pub config_maps: BTreeMap<Name, Keys>,
     /// Labels of the namespaces that have a manifest.
@@ -133,8 +135,12 @@ impl Manifests {
                 let id = StoreId::from_ref(StoreKind::ClusterSecretStore, &named(kind, &store.metadata.name)?, "");
                 self.store(id, &store.spec.0)
             }
-            "Secret" => add_keys(kind, &mut self.secrets, &value, true),
-            "ConfigMap" => add_keys(kind, &mut self.config_maps, &value, false),
+            "Secret" => {
+                let name = add_keys(kind, &mut self.secrets, &value, true)?;
+                self.secret_labels.insert(name, strings(value.pointer("/metadata/labels")));
+                Ok(())
+            }
+            "ConfigMap" => add_keys(kind, &mut self.config_maps, &value, false).map(|_| ()),
             "Namespace" => {
                 let name = value.pointer("/metadata/name").and_then(Value::as_str).ok_or("the Namespace has no name")?;
                 self.namespaces.insert(name.to_owned(), strings(value.pointer("/metadata/labels")));
@@ -321,7 +327,7 @@ fn add_keys(
     into: &mut BTreeMap<Name, Keys>,
     value: &Value,
     encoded: bool,
-) -> Result<(), String> {
+) -> Result<Name, String> {
     let text = |pointer| {
         value
             .pointer(pointer)
@@ -358,7 +364,9 @@ fn add_keys(
             keys.insert(key.clone(), SecretValue::new(bytes));
         }
     }
-    once(kind, into, (namespace, name), keys)
+    let name = (namespace, name);
+    once(kind, into, name.clone(), keys)?;
+    Ok(name)
 }
 
 fn strings(value: Option<&Value>) -> BTreeMap<String, String> {

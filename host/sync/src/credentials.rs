@@ -5,7 +5,7 @@
 
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{Answering, Options, Reference};
-use postern_core::reference::{Located, Target};
+use postern_core::reference::{Label, Located, Target};
 use postern_core::secret::SecretValue;
 
 /// What kind of object a credential comes from.
@@ -76,6 +76,19 @@ pub struct Resolved {
     pub attributes: Options,
 }
 
+/// A Secret with all its keys.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// Its values by key.
+    pub keys: Vec<(String, SecretValue)>,
+    /// Its labels.
+    pub labels: Options,
+    /// Which one.
+    pub object: ObjectName,
+    /// Which state of it.
+    pub version: Version,
+}
+
 /// Reads the objects that stores refer to.
 ///
 /// Errors: [`Code::CredentialMissing`] and [`Code::CredentialKeyMissing`], whose public text names the object, the key,
@@ -88,6 +101,9 @@ pub trait Credentials: Send + Sync {
         name: &'a str,
         key: Option<&'a str>,
     ) -> Answering<'a, Resolved>;
+
+    /// A Secret with all its keys.
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answering<'a, Whole>;
 
     /// A key of a ConfigMap.
     fn config_map_key<'a>(
@@ -124,12 +140,13 @@ impl Needed {
     }
 }
 
-/// Follows a reference; `asking` is the namespace that stands in where the reference names none.
+/// Follows a reference; `asking` is the namespace that stands in where the reference names none. A reference to a whole
+/// Secret leads to one credential a key, whose pointer has the key behind the reference's.
 pub(crate) async fn resolve(
     credentials: &dyn Credentials,
     needed: &Needed,
     asking: Option<&str>,
-) -> Result<Resolved, Failure> {
+) -> Result<Vec<(Needed, Resolved)>, Failure> {
     let namespace = needed
         .located
         .namespace
@@ -142,13 +159,17 @@ pub(crate) async fn resolve(
                 "a reference without a namespace was resolved for nobody",
             )
         })?;
-    match &needed.located.target {
+    let resolved = match &needed.located.target {
+        Target::Secret { name, label } => {
+            let whole = credentials.secret(namespace, name).await?;
+            return members(needed, whole, label.as_ref());
+        }
         Target::SecretKey { name, key } => {
             let key = key.as_deref().or(needed.reference.default_key.as_deref());
-            credentials.secret_key(namespace, name, key).await
+            credentials.secret_key(namespace, name, key).await?
         }
         Target::ConfigMapKey { name, key } => {
-            credentials.config_map_key(namespace, name, key).await
+            credentials.config_map_key(namespace, name, key).await?
         }
         Target::ServiceAccount { name, audiences } => {
             let mut all = needed.reference.audiences.clone();
@@ -160,7 +181,129 @@ pub(crate) async fn resolve(
             );
             credentials
                 .service_account_token(namespace, name, &all, needed.reference.expires_in_s)
-                .await
+                .await?
         }
+    };
+    Ok(vec![(needed.clone(), resolved)])
+}
+
+/// Each key of a Secret that may be used. The label is looked at here, where the values are, so that no door forgets it.
+fn members(
+    needed: &Needed,
+    whole: Whole,
+    label: Option<&Label>,
+) -> Result<Vec<(Needed, Resolved)>, Failure> {
+    let object = &whole.object;
+    let has = |label: &Label| {
+        whole
+            .labels
+            .iter()
+            .any(|(n, v)| *n == label.name && *v == label.value)
+    };
+    if let Some(label) = label.filter(|label| !has(label)) {
+        return Err(Failure::new(
+            Stage::Login,
+            Code::CredentialMissing,
+            format!(
+                "{object} is not labelled for this use; give it the label \"{label}\" if the store may send it"
+            ),
+        ));
+    }
+    if whole.keys.is_empty() {
+        return Err(Failure::new(
+            Stage::Login,
+            Code::CredentialKeyMissing,
+            format!("{object} is empty; give it the keys that the store uses"),
+        ));
+    }
+    let member = |(key, value): (String, SecretValue)| {
+        let mut of_key = needed.clone();
+        let escaped = key.replace('~', "~0").replace('/', "~1");
+        of_key.reference.pointer = format!("{}/{escaped}", needed.reference.pointer);
+        let resolved = Resolved {
+            value,
+            object: whole.object.clone(),
+            version: whole.version.clone(),
+            attributes: Vec::new(),
+        };
+        (of_key, resolved)
+    };
+    Ok(whole.keys.into_iter().map(member).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed() -> Needed {
+        Needed {
+            reference: Reference {
+                pointer: "/secrets/0/secretRef".into(),
+                audiences: Vec::new(),
+                expires_in_s: None,
+                default_key: None,
+            },
+            located: Located {
+                pointer: "/secrets/0/secretRef".into(),
+                target: Target::Secret {
+                    name: "s".into(),
+                    label: None,
+                },
+                namespace: None,
+            },
+        }
+    }
+
+    fn whole(labels: &[(&str, &str)], keys: &[&str]) -> Whole {
+        Whole {
+            keys: keys.iter().map(|k| ((*k).into(), (*k).into())).collect(),
+            labels: labels
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+            object: ObjectName {
+                kind: ObjectKind::Secret,
+                namespace: "team".into(),
+                name: "s".into(),
+            },
+            version: Version {
+                uid: "u".into(),
+                resource_version: "1".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn each_key_of_a_labelled_secret_is_a_credential() {
+        let label = Label {
+            name: "type".into(),
+            value: "webhook".into(),
+        };
+        let found = whole(&[("type", "webhook")], &["a", "tls.key"]);
+        let members = members(&needed(), found, Some(&label)).unwrap();
+        let pointers: Vec<&str> = members
+            .iter()
+            .map(|(needed, _)| needed.reference.pointer.as_str())
+            .collect();
+        assert_eq!(
+            pointers,
+            ["/secrets/0/secretRef/a", "/secrets/0/secretRef/tls.key"]
+        );
+    }
+
+    #[test]
+    fn a_secret_without_the_label_is_refused_and_the_label_named() {
+        let label = Label {
+            name: "type".into(),
+            value: "webhook".into(),
+        };
+        for labels in [&[][..], &[("type", "other")], &[("other", "webhook")]] {
+            let refused = members(&needed(), whole(labels, &["a"]), Some(&label));
+            let failure = refused.map(|_| ()).unwrap_err();
+            assert_eq!(failure.code, Code::CredentialMissing);
+            assert!(failure.public.contains("type: webhook"), "{failure}");
+        }
+        let empty = members(&needed(), whole(&[], &[]), None).map(|_| ());
+        assert_eq!(empty.unwrap_err().code, Code::CredentialKeyMissing);
     }
 }

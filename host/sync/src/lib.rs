@@ -18,7 +18,7 @@ mod settings;
 mod stats;
 mod trial;
 
-pub use credentials::{Credentials, ObjectKind, ObjectName, Resolved, Version};
+pub use credentials::{Credentials, ObjectKind, ObjectName, Resolved, Version, Whole};
 pub use doors::{Checked, Doors, Pending};
 pub use settings::Settings;
 pub use stats::Stats;

@@ -477,7 +477,12 @@ impl Preparer {
             let resolved =
                 credentials::resolve(&*self.credentials, needed, identity.asking.as_deref())
                     .await?;
-            tokens.push((needed.reference.pointer.clone(), resolved.value));
+            let pointer = &needed.reference.pointer;
+            tokens.extend(
+                resolved
+                    .into_iter()
+                    .map(|(_, r)| (pointer.clone(), r.value)),
+            );
         }
         identity.set_tokens(tokens, now);
         Ok(())
@@ -563,11 +568,11 @@ impl Preparer {
         needed: &[Needed],
         asking: Option<&str>,
     ) -> Result<Vec<(Needed, Resolved)>, Failure> {
-        let all = needed.iter().map(|needed| async move {
-            let resolved = credentials::resolve(&*self.credentials, needed, asking).await?;
-            Ok((needed.clone(), resolved))
-        });
-        futures::future::try_join_all(all).await
+        let all = needed
+            .iter()
+            .map(|needed| credentials::resolve(&*self.credentials, needed, asking));
+        let all = futures::future::try_join_all(all).await?;
+        Ok(all.into_iter().flatten().collect())
     }
 
     async fn examine_with(

@@ -13,6 +13,7 @@ impl Http for NoHost {}
 impl Files for NoHost {}
 impl Log for NoHost {}
 impl postern_sdk::Entropy for NoHost {}
+impl postern_sdk::Templating for NoHost {}
 
 fn main() -> Result<(), &'static str> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -195,6 +195,7 @@ mod tests {
     impl postern_sdk::Files for Nothing {}
     impl postern_sdk::Log for Nothing {}
     impl postern_sdk::Entropy for Nothing {}
+    impl postern_sdk::Templating for Nothing {}
 
     const CONFIG: &str = r#"{"data":[
         {"key":"a","value":"one","version":"v1"},{"key":"a","value":"two","version":"v2"},

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use postern_plugin_file::File;
 use postern_sdk::{
-    Answer, Context, Entropy, Failure, Files, Http, Log, Part, Pick, Provider, Request,
+    Answer, Context, Entropy, Failure, Files, Http, Log, Part, Pick, Provider, Request, Templating,
 };
 
 struct Disk(BTreeMap<&'static str, &'static [u8]>);
@@ -69,6 +69,7 @@ impl Files for Disk {
 impl Http for Disk {}
 impl Log for Disk {}
 impl Entropy for Disk {}
+impl Templating for Disk {}
 
 fn read_in(config: &str, key: &str, property: Option<&str>, members: bool) -> Answer {
     let picks = vec![Pick {

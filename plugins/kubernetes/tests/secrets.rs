@@ -11,7 +11,7 @@ use postern_plugin_kubernetes::Kubernetes;
 use postern_plugin_kubernetes::object::Secret;
 use postern_sdk::{
     Answer, Context, Credential, Entropy, Failure, Files, Find, Http, HttpRequest, HttpResponse,
-    Log, Part, Pick, Provider, Query, Request,
+    Log, Part, Pick, Provider, Query, Request, Templating,
 };
 use serde_json::{Value, json};
 
@@ -50,6 +50,7 @@ impl Http for Server {
 impl Files for Server {}
 impl Log for Server {}
 impl Entropy for Server {}
+impl Templating for Server {}
 
 fn context() -> Context {
     Context {

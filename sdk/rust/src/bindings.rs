@@ -139,6 +139,37 @@ macro_rules! glue {
             }
         }
 
+        fn job_out(j: &t::Job) -> imported::templating::Job {
+            let template = |x: &t::Template| imported::types::Template {
+                name: x.name.clone(),
+                source: x.source.clone(),
+                options: x.options.clone(),
+            };
+            let datum = |d: &t::Datum| imported::types::Datum {
+                path: d.path.clone(),
+                value: d.value.clone(),
+            };
+            imported::templating::Job {
+                templates: j.templates.iter().map(template).collect(),
+                data: j.data.iter().map(datum).collect(),
+            }
+        }
+
+        impl crate::Templating for Component {
+            fn render(
+                &self,
+                jobs: &[t::Job],
+                options: &crate::Options,
+            ) -> Vec<Vec<Result<Vec<u8>, crate::Failure>>> {
+                let jobs: Vec<_> = jobs.iter().map(job_out).collect();
+                let of_job = |results: Vec<Result<Vec<u8>, imported::types::Failure>>| {
+                    results.into_iter().map(|r| r.map_err(failure_in)).collect()
+                };
+                let rendered = imported::templating::render(&jobs, options);
+                rendered.into_iter().map(of_job).collect()
+            }
+        }
+
         impl crate::Log for Component {
             fn log(&self, level: &str, message: &str, fields: &[(String, String)]) {
                 imported::log::log(level, message, fields);

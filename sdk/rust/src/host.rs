@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{Failure, Options};
+use crate::{Failure, Job, Options};
 
 /// One HTTP request with an absolute URL.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -130,7 +130,19 @@ pub trait Entropy {
     }
 }
 
-/// All doors together.
-pub trait Host: Http + Files + Log + Entropy {}
+/// The template engine, for a provider whose requests are templates; the host runs it in a sandbox of its own.
+pub trait Templating {
+    /// One list a job, one result a template, in order. Options: `missingkey` (`error`, `default`), `left`, `right`.
+    fn render(&self, jobs: &[Job], options: &Options) -> Vec<Vec<Result<Vec<u8>, Failure>>> {
+        let _ = options;
+        let refused = || Err(Failure::unsupported("no template engine here"));
+        jobs.iter()
+            .map(|job| job.templates.iter().map(|_| refused()).collect())
+            .collect()
+    }
+}
 
-impl<T: Http + Files + Log + Entropy> Host for T {}
+/// All doors together.
+pub trait Host: Http + Files + Log + Entropy + Templating {}
+
+impl<T: Http + Files + Log + Entropy + Templating> Host for T {}

@@ -18,7 +18,7 @@ pub mod value;
 
 pub use engine::Engine;
 pub use failure::Failure;
-pub use host::{Entropy, Files, Host, Http, HttpRequest, HttpResponse, Log};
+pub use host::{Entropy, Files, Host, Http, HttpRequest, HttpResponse, Log, Templating};
 pub use provider::{Find, Login, Provider, each, parse_config, problems_as_failure};
 pub use types::{
     Answer, Ask, Context, Credential, Datum, Descriptor, Endpoint, Found, Job, Material, Needs,

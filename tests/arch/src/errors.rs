@@ -303,12 +303,13 @@ fn referred(code: Code) -> Advice {
             ],
         ),
         Code::CredentialMissing => row(
-            "A Secret, ConfigMap or ServiceAccount that holds a credential does not exist.",
+            "A Secret, ConfigMap or ServiceAccount that holds a credential does not exist, or may not be used.",
             &[
                 "Its name or namespace in the store is mistyped.",
                 "It has not been created yet.",
+                "It has not the label that the provider wants of a Secret whose keys a store may send.",
             ],
-            &["Create the object that the message names, or correct the reference."],
+            &["Create or label the object that the message names, or correct the reference."],
         ),
         _ => row(
             "The object with the credential is there, the key in it is not.",

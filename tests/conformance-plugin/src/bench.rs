@@ -281,7 +281,12 @@ impl Bench {
 impl Scene {
     /// The credentials of the references that the config uses.
     fn credentials(&self, needs: &Needs) -> Vec<Credential> {
-        let used = |pointer: &str| needs.references.iter().any(|r| r.pointer == pointer);
+        let used = |pointer: &str| {
+            needs
+                .references
+                .iter()
+                .any(|r| leads_to(&r.pointer, pointer))
+        };
         self.credentials
             .iter()
             .filter(|(pointer, _)| used(pointer))
@@ -297,6 +302,12 @@ impl Scene {
     pub fn given(&self) -> impl Iterator<Item = &str> {
         self.credentials.keys().map(String::as_str)
     }
+}
+
+/// Whether a reference leads to the credential of a pointer: its own, or a key of the whole Secret that it names.
+pub fn leads_to(reference: &str, credential: &str) -> bool {
+    let rest = credential.strip_prefix(reference);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn refused(problems: Vec<Problem>) -> String {

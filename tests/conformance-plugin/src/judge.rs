@@ -206,7 +206,8 @@ pub fn bytes(want: &[u8], got: &SecretValue) -> Result<(), String> {
 }
 
 /// Kinds of references that the host can follow.
-const REFERENCES: [&str; 4] = [
+const REFERENCES: [&str; 5] = [
+    "secret",
     "secret-key",
     "config-map-key",
     "ca-provider",
@@ -334,7 +335,7 @@ mod tests {
             marks(&json!({"$defs": {"a": {"x-postern-ref": "secret-key"}}})),
             Ok(())
         );
-        assert!(marks(&json!({"anyOf": [{"x-postern-ref": "secret"}]})).is_err());
+        assert!(marks(&json!({"anyOf": [{"x-postern-ref": "secrets"}]})).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use postern_core::failure::{Code, Failure};
 use postern_core::plugin::{Answer, Call, Outcome, Part, PluginHost as _, Request};
 use postern_core::reference;
 
-use crate::bench::{Bench, Checked, Stop};
+use crate::bench::{Bench, Checked, Stop, leads_to};
 use crate::judge::{self, Ask, Expect};
 use crate::rows::Rows;
 
@@ -88,7 +88,7 @@ async fn references(bench: &Bench) -> Checked {
     let schema = &bench.revision.descriptor.config_schema;
     for used in &needs.references {
         reference::locate(&scene.store, schema, &used.pointer).map_err(|f| f.public)?;
-        if !scene.given().any(|pointer| pointer == used.pointer) {
+        if !scene.given().any(|given| leads_to(&used.pointer, given)) {
             let why = format!(
                 "examine uses the reference {}, for which the fixture has no credential",
                 used.pointer
@@ -98,7 +98,7 @@ async fn references(bench: &Bench) -> Checked {
     }
     let unused = scene
         .given()
-        .find(|given| !needs.references.iter().any(|r| r.pointer == *given));
+        .find(|given| !needs.references.iter().any(|r| leads_to(&r.pointer, given)));
     match unused {
         None => Ok(()),
         Some(pointer) => Err(format!(

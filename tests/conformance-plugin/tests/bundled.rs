@@ -71,6 +71,13 @@ async fn kubernetes_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn webhook_keeps_the_contract() {
+    // Each of its objects is another URL, and without an engine another store.
+    let unsupported = ["one bad key among good ones"];
+    conforms("webhook", &format!("{FIXTURES}/webhook"), &unsupported).await;
+}
+
+#[tokio::test]
 async fn the_template_engine_keeps_the_contract() {
     conforms("go-template", &format!("{FIXTURES}/go-template"), &[]).await;
 }

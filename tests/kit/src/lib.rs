@@ -6,6 +6,7 @@
 mod child;
 pub mod control_plane;
 pub mod doppler;
+pub mod endpoint;
 mod http_server;
 pub mod kvserver;
 pub mod namespace;

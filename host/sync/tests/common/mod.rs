@@ -18,7 +18,7 @@ use postern_core::plugin::*;
 use postern_core::secret::SecretValue;
 use postern_core::store::{self, Store, StoreId};
 use postern_sync::{
-    Credentials, Doors, ObjectKind, ObjectName, Pending, Resolved, Settings, Version,
+    Credentials, Doors, ObjectKind, ObjectName, Pending, Resolved, Settings, Version, Whole,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -356,6 +356,18 @@ impl Credentials for FakeCredentials {
         _: Option<&'a str>,
     ) -> Answering<'a, Resolved> {
         Box::pin(async move { self.get(namespace, name) })
+    }
+
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answering<'a, Whole> {
+        Box::pin(async move {
+            let one = self.get(namespace, name)?;
+            Ok(Whole {
+                keys: vec![("key".into(), one.value)],
+                labels: vec![],
+                object: one.object,
+                version: one.version,
+            })
+        })
     }
 
     fn config_map_key<'a>(

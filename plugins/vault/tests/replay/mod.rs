@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use postern_sdk::{Entropy, Failure, Files, Http, HttpRequest, HttpResponse, Log};
+use postern_sdk::{Entropy, Failure, Files, Http, HttpRequest, HttpResponse, Log, Templating};
 use serde_json::Value;
 
 const RECORDING: &str = include_str!("../../../../tests/kit/recordings/openbao.json");
@@ -141,3 +141,4 @@ impl Http for Replay {
 impl Files for Replay {}
 impl Log for Replay {}
 impl Entropy for Replay {}
+impl Templating for Replay {}

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use postern_sdk::{
     Answer, Context, Credential, Entropy, Failure, Files, Http, HttpRequest, HttpResponse, Log,
-    Outcome, Part, Pick, Provider as _, Request,
+    Outcome, Part, Pick, Provider as _, Request, Templating,
 };
 use template_provider::TemplateProvider;
 
@@ -34,6 +34,7 @@ impl Http for Fake {
 impl Files for Fake {}
 impl Log for Fake {}
 impl Entropy for Fake {}
+impl Templating for Fake {}
 
 fn read(
     answers: &[(&'static str, u16, &'static str)],

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// The plugins of this repository that tests use.
-const PLUGINS: [&str; 4] = ["fake", "kubernetes", "vault", "go-template"];
+const PLUGINS: [&str; 5] = ["fake", "kubernetes", "vault", "webhook", "go-template"];
 
 /// All log lines of this process.
 #[derive(Clone, Default)]

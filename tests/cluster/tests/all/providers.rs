@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use kube::api::{Patch, PatchParams};
+use postern_test_kit::endpoint::{TestEndpoint, Transport};
 use serde_json::json;
 
 use crate::harness::{Place, condition, eventually, reads, text};
@@ -134,4 +136,80 @@ async fn each_namespace_reads_another_cluster_as_its_own_account() {
     let secrets = may_not.api::<Secret>();
     assert!(secrets.get_opt("app").await.unwrap().is_none());
     assert!(condition(&may.synced("app").await).is_some());
+}
+
+#[tokio::test]
+async fn the_page_of_the_provider_webhook_is_true() {
+    let place = Place::new("page-webhook").await;
+    apply(&place, surroundings(&place, ["shared", "team-b"])).await;
+    let endpoint = TestEndpoint::start(Transport::Http).unwrap();
+    endpoint.want("authorization", "Bearer hunter2");
+    let document = r#"{"values": {"password": "correct horse", "host": "db.example.com"}}"#;
+    endpoint.put("/team-b/database", 200, document, None);
+    let page = manifests("webhook.md").replace("https://secrets.example.com", endpoint.url());
+    apply(&place, page).await;
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), "team-b");
+    let secret = eventually("team-b has its Secret", || async {
+        secrets.get_opt("app").await.unwrap()
+    })
+    .await;
+    let read = ["password", "host"].map(|key| text(&secret, key).unwrap());
+    assert_eq!(read, ["correct horse", "db.example.com"]);
+    assert_eq!(endpoint.seen().len(), 1, "{:?}", endpoint.seen());
+}
+
+/// The URL carries the namespace: two namespaces that ask one store for the same key at once get an answer each.
+#[tokio::test]
+async fn namespaces_that_stand_in_a_url_share_no_answer() {
+    let (one, two) = (Place::new("hook-one").await, Place::new("hook-two").await);
+    let endpoint = TestEndpoint::start(Transport::Http).unwrap();
+    for place in [&one, &two] {
+        let target = format!("/{}/db", place.name());
+        endpoint.put(&target, 200, &format!("of-{}", place.name()), None);
+    }
+    let url = format!(
+        "{}/{{{{ .remoteRef.namespace }}}}/{{{{ .remoteRef.key }}}}",
+        endpoint.url()
+    );
+    let store = one.cluster_store(json!({"webhook": {"url": url}})).await;
+    let mut spec = reads(&store, &[("password", "db")]);
+    spec["secretStoreRef"]["kind"] = "ClusterSecretStore".into();
+    tokio::join!(
+        one.external_secret("app", spec.clone()),
+        two.external_secret("app", spec)
+    );
+    for place in [&one, &two] {
+        place
+            .value("app", "password", &format!("of-{}", place.name()))
+            .await;
+    }
+}
+
+/// A store is no way to send any Secret of its namespace anywhere: only one that is labelled for it.
+#[tokio::test]
+async fn a_secret_without_the_label_is_sent_nowhere() {
+    let place = Place::new("hook-label").await;
+    let endpoint = TestEndpoint::start(Transport::Http).unwrap();
+    endpoint.put("/db", 200, "v", None);
+    place
+        .secret("plain", &[("token", "PSTSENTINEL-plain")])
+        .await;
+    let provider = json!({"webhook": {"url": format!("{}/{{{{ .remoteRef.key }}}}", endpoint.url()),
+        "headers": {"X-Token": "{{ .api.token }}"},
+        "secrets": [{"name": "api", "secretRef": {"name": "plain"}}]}});
+    place.store("hook", provider).await;
+    place
+        .external_secret("app", reads("hook", &[("password", "db")]))
+        .await;
+    place
+        .store_is("hook", "False", "external-secrets.io/type: webhook")
+        .await;
+    assert_eq!(endpoint.seen(), []);
+    let label = json!({"metadata": {"labels": {"external-secrets.io/type": "webhook"}}});
+    place
+        .api::<Secret>()
+        .patch("plain", &PatchParams::default(), &Patch::Merge(label))
+        .await
+        .unwrap();
+    place.value("app", "password", "v").await;
 }

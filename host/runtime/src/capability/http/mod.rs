@@ -60,6 +60,7 @@ impl CallState {
         let one = |request: Request| {
             let (http, identity, egress, budget) = (&http, &identity, &egress, &budget);
             async move {
+                let until = ends(&request, until)?;
                 let endpoint = egress
                     .origin(&request.url)
                     .map_err(ExchangeError::Refused)?;
@@ -135,6 +136,18 @@ impl CallState {
             }
         }
     }
+}
+
+/// When a request has to be over: with the call, or earlier where it says so.
+fn ends(request: &Request, until: Instant) -> Result<Instant, ExchangeError> {
+    let Some((_, text)) = request.options.iter().find(|(n, _)| n == "timeout-ms") else {
+        return Ok(until);
+    };
+    let milliseconds = text
+        .parse()
+        .map_err(|_| ExchangeError::Invalid("the option timeout-ms is no number".to_owned()))?;
+    let own = Instant::now().checked_add(std::time::Duration::from_millis(milliseconds));
+    Ok(own.map_or(until, |own| own.min(until)))
 }
 
 /// Time left until a moment, less what the guest needs to answer with a failure of its own.

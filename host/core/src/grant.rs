@@ -201,12 +201,14 @@ impl Grant {
     }
 }
 
+/// How [`suggestion`] begins.
+pub const SUGGESTION_BEGINS: &str = "apiVersion: postern.dev/v1alpha1\nkind: PluginGrant\n";
+
 /// The manifest that would give a plugin all it asks for.
 #[must_use]
 pub fn suggestion(plugin: &str, asks: &[Ask]) -> String {
-    let mut text = format!(
-        "apiVersion: postern.dev/v1alpha1\nkind: PluginGrant\nmetadata:\n  name: {plugin}\nspec:\n  plugin: {plugin}\n"
-    );
+    let mut text =
+        format!("{SUGGESTION_BEGINS}metadata:\n  name: {plugin}\nspec:\n  plugin: {plugin}\n");
     list(&mut text, "hosts", asks, "host");
     list(&mut text, "directories", asks, "files");
     let flags = [

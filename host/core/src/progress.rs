@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use postern_api::plugin::{AskStatus, RevisionStatus};
 use postern_api::{Condition, names::reason};
 
-use crate::failure::{Failure, one_line};
+use crate::failure::{Code, Failure, Stage, one_line};
+use crate::grant;
 use crate::plugin::{Ask, Digest, Revision};
+use crate::store::StoreId;
 
 /// A step on the way to serving, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,59 @@ impl Stop {
             step,
             reason: reason::FAILED,
             failure,
+        }
+    }
+
+    /// It waits for a grant; the text holds the manifest to apply.
+    #[must_use]
+    pub fn awaiting_grant(plugin: &str, asks: &[Ask], awaited: &[Ask]) -> Self {
+        let list: Vec<String> = awaited
+            .iter()
+            .map(|a| format!("{} {}", a.kind, a.what).trim().to_owned())
+            .collect();
+        let text = format!(
+            "it asks for {}, which no PluginGrant allows; if that is right, apply:\n{}",
+            list.join(", "),
+            grant::suggestion(plugin, asks)
+        );
+        Self {
+            step: Step::Granted,
+            reason: reason::AWAITING_GRANT,
+            // The manifest keeps its lines, so that it can be applied as it stands.
+            failure: Failure {
+                public: text,
+                ..Failure::new(Stage::Check, Code::EgressDenied, "")
+            },
+        }
+    }
+
+    /// Another Plugin has one of its keys; `why` says what that one has before it.
+    #[must_use]
+    pub fn key_taken(other: &str, key: &str, why: &str) -> Self {
+        let text = format!(
+            "Plugin {other} {why} and serves \"{key}\"; delete one of the two, or let them serve different keys"
+        );
+        Self {
+            step: Step::Resolved,
+            reason: reason::KEY_TAKEN,
+            failure: Failure::new(Stage::Check, Code::InvalidSpec, text),
+        }
+    }
+
+    /// A store that can be used now could not be used through this revision.
+    #[must_use]
+    pub fn store_rejected(store: &StoreId, revision: &Revision, failure: Failure) -> Self {
+        let Revision { descriptor, .. } = revision;
+        Self {
+            step: Step::Probed,
+            reason: reason::STORE_REJECTED,
+            failure: Failure {
+                public: format!(
+                    "{store}, which can be used now, does not go together with {} {}: {}",
+                    descriptor.name, descriptor.version, failure.public
+                ),
+                ..failure
+            },
         }
     }
 }

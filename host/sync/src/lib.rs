@@ -10,6 +10,7 @@ mod doors;
 mod fetcher;
 mod identity;
 mod pinned;
+pub mod plugins;
 mod policy;
 mod prepare;
 mod read;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use postern_core::failure::Failure;
 use postern_core::grant::Permits;
 use postern_core::plugin::{Digest, Revision};
 use postern_core::rollout::{Claim, Overrides, SwitchedBack, Wanted};
+use postern_sync::plugins::Fetched;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -25,15 +25,6 @@ pub(crate) struct Active {
     pub(crate) limits: Overrides,
 }
 
-/// What a source names. The bytes are not kept in memory: a component may have forty megabytes.
-#[derive(Clone)]
-pub(crate) struct Named {
-    /// What the source says: a manifest's digest, or the component's.
-    pub(crate) resolved: Digest,
-    pub(crate) component: Digest,
-    pub(crate) manifest: Option<Digest>,
-}
-
 /// What is known of one Plugin.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
@@ -45,9 +36,7 @@ pub(crate) struct Memory {
     /// The revision that has come as far as being compiled.
     pub(crate) candidate: Option<Arc<Revision>>,
     /// What the source said last.
-    pub(crate) named: Option<Named>,
-    /// What was kept on disk and was not used, since it had been changed; not told yet.
-    pub(crate) damage: Vec<Failure>,
+    pub(crate) fetched: Fetched,
     /// Switched back by this process, with the reason.
     refused: BTreeMap<Digest, String>,
     switched: Vec<SwitchedBack>,
@@ -141,7 +130,7 @@ impl Memories {
             if memory.generation != 0 {
                 memory.refused.clear();
             }
-            memory.named = None;
+            memory.fetched.named = None;
             memory.generation = entry.generation;
         }
         memory

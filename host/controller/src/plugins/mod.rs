@@ -18,9 +18,9 @@ use postern_core::grant::Permits;
 use postern_core::plugin::{Ask, Digest, Revision};
 use postern_core::progress::{Serving, Step, Stop};
 use postern_core::rollout::{self, Revisions, Sources, Wanted};
+use postern_sync::plugins::{self, Bringer, with};
 use tokio::time::Instant;
 
-use bring::Bringer;
 pub(crate) use known::{Entry, Known};
 pub(crate) use memory::Memories;
 use memory::{Active, Memory};
@@ -42,6 +42,17 @@ pub struct Plugins {
     pub trial: Duration,
 }
 
+impl Plugins {
+    fn bringer<'a>(&'a self, ctx: &'a Context, wanted: &'a Wanted) -> Bringer<'a> {
+        Bringer {
+            sources: &*self.sources,
+            revisions: &*self.revisions,
+            secrets: ctx,
+            wanted,
+        }
+    }
+}
+
 /// Brings one Plugin where it shall be, and says when to look again.
 #[tracing::instrument(skip_all, fields(plugin = name))]
 pub(crate) async fn reconcile(ctx: &Context, name: &str) -> Next {
@@ -55,7 +66,7 @@ pub(crate) async fn reconcile(ctx: &Context, name: &str) -> Next {
     let mut memory = ctx.memories.take(name, &entry);
     let switched = memory.switched_back();
     let result = advance(ctx, doors, &entry, &mut memory).await;
-    let damage = std::mem::take(&mut memory.damage);
+    let damage = std::mem::take(&mut memory.fetched.damage);
     let serving = serving(&memory, result.as_ref().err());
     claim(ctx, doors, &entry, &memory, &serving);
     let next = next(&entry, &memory, doors, result.as_ref().err());
@@ -86,8 +97,7 @@ pub(crate) async fn come_back(ctx: &Context) {
         };
         let mut memory = ctx.memories.take(name, &entry);
         if let Ok(wanted) = &entry.wanted {
-            let bringer = Bringer { ctx, doors, wanted };
-            bringer.back(&entry, &mut memory).await;
+            bring::back(ctx, &doors.bringer(ctx, wanted), &entry, &mut memory).await;
         }
         let serving = serving(&memory, None);
         claim(ctx, doors, &entry, &memory, &serving);
@@ -110,18 +120,18 @@ async fn advance(
     let wanted = wanted.map_err(|f| Stop::failed(Step::Resolved, f.clone()))?;
     memory.candidate = None;
     memory.drop_refused(&entry.refused);
-    let bringer = Bringer { ctx, doors, wanted };
+    let bringer = doors.bringer(ctx, wanted);
     if memory.active.is_none() {
-        bringer.back(entry, memory).await;
+        bring::back(ctx, &bringer, entry, memory).await;
     }
     uncontested(ctx, entry, wanted, memory)?;
-    let (named, bytes) = bringer.resolve(memory).await?;
+    let (named, bytes) = bringer.resolve(&mut memory.fetched).await?;
     not_refused(entry, memory, &named.component)?;
     if memory.serves(&named.component, wanted) {
         settle(doors, memory);
         return regrant(ctx, wanted, memory);
     }
-    let revision = bringer.compile(memory, &named, bytes).await?;
+    let revision = bringer.compile(&mut memory.fetched, &named, bytes).await?;
     memory.candidate = Some(revision.clone());
     let served = memory.active.as_ref();
     let before = served.map(|a| a.revision.descriptor.asks.as_slice());
@@ -144,17 +154,7 @@ fn uncontested(
         return Ok(());
     };
     memory.active = None;
-    Err(Stop {
-        step: Step::Resolved,
-        reason: reason::KEY_TAKEN,
-        failure: Failure::new(
-            Stage::Check,
-            Code::InvalidSpec,
-            format!(
-                "Plugin {older} is older and serves \"{key}\"; delete one of the two, or let them serve different keys"
-            ),
-        ),
-    })
+    Err(Stop::key_taken(&older, &key, "is older"))
 }
 
 fn not_refused(entry: &Entry, memory: &Memory, digest: &Digest) -> Result<(), Stop> {
@@ -194,16 +194,9 @@ fn permitted(
     revision: &Revision,
     before: Option<&[Ask]>,
 ) -> (Permits, Result<(), Stop>) {
-    let asks = &revision.descriptor.asks;
-    let plugins = &ctx.world.lock().plugins;
-    let granted = plugins.granted(&wanted.name, &revision.digest);
-    let awaited = granted.awaited(asks, before);
-    let enough = if awaited.is_empty() {
-        Ok(())
-    } else {
-        Err(bring::awaiting(wanted, asks, &awaited))
-    };
-    (Permits::Granted(Arc::new(granted)), enough)
+    let known = &ctx.world.lock().plugins;
+    let granted = known.granted(&wanted.name, &revision.digest);
+    plugins::permitted(wanted, revision, granted, before)
 }
 
 /// The switch. What served before is asked what the new revision cannot answer, until its trial is over.
@@ -246,14 +239,6 @@ fn settle(doors: &Plugins, memory: &mut Memory) {
         active.good = true;
         active.revision = with(&active.revision, active.revision.permits.clone(), None);
     }
-}
-
-fn with(revision: &Revision, permits: Permits, fallback: Option<Arc<Revision>>) -> Arc<Revision> {
-    Arc::new(Revision {
-        permits,
-        fallback,
-        ..revision.clone()
-    })
 }
 
 /// What the condition `Active` says.

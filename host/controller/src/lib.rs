@@ -22,5 +22,5 @@ mod target;
 mod watch;
 mod world;
 
-pub use plugins::Plugins;
+pub use plugins::{Hand, Listing, Plugins};
 pub use run::{Error, OnSync, Options, Readiness, run};

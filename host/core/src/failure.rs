@@ -148,6 +148,12 @@ codes! {
     PluginNotActive = (1606, "plugin-not-active", Plugin, Backoff),
     /// Bytes of a plugin do not have the digest they should.
     DigestMismatch = (1607, "digest-mismatch", Plugin, Backoff),
+    /// No revision of a Plugin is there to go back to, or no refusal to take back.
+    NoWayBack = (1608, "no-way-back", Manifest, OnChange),
+    /// The Plugin that was named does not exist.
+    PluginMissing = (1609, "plugin-missing", Manifest, OnChange),
+    /// The cluster cannot be reached, or does not allow what a command needs.
+    ClusterUnavailable = (1701, "cluster-unavailable", Postern, Backoff),
     /// A defect or a lack of resources of the host.
     Internal = (1901, "internal", Postern, Backoff),
 }

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod plugin;
 pub mod progress;
 pub mod reference;
+pub mod rollback;
 pub mod rollout;
 pub mod schedule;
 pub mod secret;

@@ -125,6 +125,9 @@ pub struct Plugins {
         value_delimiter = ','
     )]
     pub plugin: Vec<PathBuf>,
+    /// Directory whose files Plugins may name as their source.
+    #[arg(long, env = "POSTERN_PLUGIN_FILES", value_name = "DIR")]
+    pub plugin_files: Option<PathBuf>,
     /// A directory that stores may name, as NAME=DIR; may be given more than once.
     #[arg(long, env = "POSTERN_GRANT_FILES", value_name = "NAME=DIR", value_parser = grant, value_delimiter = ',')]
     pub grant_files: Vec<(String, PathBuf)>,
@@ -240,9 +243,6 @@ pub struct Run {
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
     #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
     pub metrics_bind_address: Listen,
-    /// Directory whose files Plugins may name as their source.
-    #[arg(long, env = "POSTERN_PLUGIN_FILES", value_name = "DIR")]
-    pub plugin_files: Option<PathBuf>,
     /// How long a new revision of a Plugin must serve without a fault before the last good one stands by no more.
     #[arg(long, env = "POSTERN_PLUGIN_TRIAL", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub plugin_trial: Duration,
@@ -290,6 +290,12 @@ pub enum Plugin {
         after_help = "Example:\n  postern plugin grant --suggest acme-vault --component acme-vault.wasm"
     )]
     Grant(Grant),
+    /// List the Plugins of the cluster and the plugins that are bundled with this binary.
+    #[command(after_help = "Example:\n  postern plugin ls -o wide")]
+    Ls(Ls),
+    /// Refuse the revision of a Plugin that serves, so that the one before it serves again; exits 1 where there is none.
+    #[command(after_help = "Example:\n  postern plugin rollback acme-vault --wait")]
+    Rollback(Rollback),
 }
 
 /// Arguments of `plugin new`.
@@ -425,6 +431,51 @@ pub struct Grant {
     pub registry: Registry,
     #[command(flatten)]
     pub compiled: Compiled,
+}
+
+/// Arguments of `plugin ls`.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// How the list is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Listed,
+    /// Folder of the bundled plugins [default: `plugins` beside the binary].
+    #[arg(long, env = "POSTERN_PLUGINS_DIR", value_name = "DIR")]
+    pub plugins_dir: Option<PathBuf>,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// A table.
+    Text,
+    /// A table with whole digests, refused ones too, and what the conditions say.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// The same as a YAML document.
+    Yaml,
+    /// `plugin/NAME` of every Plugin of the cluster, a line each.
+    Name,
+}
+
+/// Arguments of `plugin rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Name of the Plugin.
+    pub name: String,
+    /// Take the last rollback back instead: the digest that it refused may serve again.
+    #[arg(long, env = "POSTERN_UNDO")]
+    pub undo: bool,
+    /// Wait until the other revision serves; exits 124 where it does not in time.
+    #[arg(long, env = "POSTERN_WAIT")]
+    pub wait: bool,
+    /// How long to wait.
+    #[arg(long, env = "POSTERN_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+    /// How the result is printed.
+    #[arg(short, long, env = "POSTERN_OUTPUT", default_value = "text")]
+    pub output: Shown,
 }
 
 /// Where compiled code is kept.

@@ -2,6 +2,7 @@
 
 mod args;
 mod bundle;
+mod cluster;
 mod crds;
 mod http;
 mod manifests;

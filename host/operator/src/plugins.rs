@@ -16,7 +16,7 @@ pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
         builder = builder.cache_dir(cache);
     }
     let runtime = builder.build()?;
-    match bundled(plugins)? {
+    match bundled(plugins.plugins_dir.as_deref())? {
         Some(dir) => {
             runtime
                 .load_bundled(&dir)
@@ -39,12 +39,33 @@ pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
     Ok(runtime)
 }
 
-fn bundled(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(dir) = &plugins.plugins_dir {
+/// The directory whose files Plugins may name. One that is not there would be told only by each Plugin that needs it.
+pub fn files(plugins: &Plugins) -> anyhow::Result<Option<PathBuf>> {
+    let Some(dir) = &plugins.plugin_files else {
+        return Ok(None);
+    };
+    match std::fs::metadata(dir) {
+        Ok(found) if found.is_dir() => Ok(Some(absolute(dir))),
+        Ok(_) => bail!(
+            "--plugin-files {} is a file; give the directory that holds the components",
+            dir.display()
+        ),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "--plugin-files {} cannot be used; make the directory, or correct the path",
+                dir.display()
+            )
+        }),
+    }
+}
+
+/// The folder of the bundled plugins: the one that was given, or the one beside the binary, if it is there.
+pub fn bundled(given: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(dir) = given {
         if !dir.is_dir() {
             bail!("--plugins-dir {} is no folder", dir.display());
         }
-        return Ok(Some(dir.clone()));
+        return Ok(Some(dir.to_owned()));
     }
     let program = std::env::current_exe().context("finding the binary")?;
     Ok(program

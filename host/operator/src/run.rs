@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use postern_controller::{Options, Readiness};
 use postern_core::conclude::Written;
 use postern_core::failure::Code;
@@ -13,10 +12,11 @@ use postern_telemetry::metrics::{Metric, Metrics};
 
 use crate::args::Run;
 use crate::http::{self, Served};
-use crate::{plugins, signals};
+use crate::{cluster, plugins, signals};
 
 /// Runs the command.
 pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
+    let files = plugins::files(&run.plugins)?;
     let mut signals = signals::Signals::new()?;
     let readiness = Readiness::default();
     let metrics = Arc::new(Metrics::default());
@@ -31,12 +31,10 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
             },
         ));
     }
-    let config = kube::Config::infer()
-        .await
-        .context("finding the cluster; set KUBECONFIG, or run in a pod with a service account")?;
+    let config = cluster::config().await?;
     let mut doors = plugins::settings(&run.plugins, false)?;
     doors.rules.api_server = addresses(&config).await;
-    let client = kube::Client::try_from(config).context("preparing the way to the API server")?;
+    let client = cluster::client(config)?;
     let host = Arc::new(plugins::load(&run.plugins).await?);
     for revision in host.revisions() {
         tracing::info!(
@@ -47,7 +45,7 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     }
     let cache = plugins::cache(&run.plugins);
     let outside = postern_controller::Plugins {
-        sources: Arc::new(Registry::new(cache, run.plugin_files.clone())),
+        sources: Arc::new(Registry::new(cache, files)),
         revisions: host.clone(),
         trial: run.plugin_trial,
     };

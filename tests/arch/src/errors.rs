@@ -118,6 +118,9 @@ fn advice(code: Code) -> Advice {
         | Code::PluginFailed
         | Code::PluginNotActive
         | Code::DigestMismatch
+        | Code::NoWayBack
+        | Code::PluginMissing
+        | Code::ClusterUnavailable
         | Code::Internal => guarded(code),
     }
 }
@@ -435,6 +438,39 @@ fn guarded(code: Code) -> Advice {
                 "It was asked for before it was ready.",
             ],
             &["Look at the conditions of the Plugin: `kubectl describe plugin NAME`."],
+        ),
+        Code::NoWayBack => row(
+            "`postern plugin rollback` found no revision to go back to, or with `--undo` no refusal to take back. Nothing was written.",
+            &[
+                "The Plugin has served one revision only, or none.",
+                "Everything that served before has failed, or is refused by hand already.",
+            ],
+            &[
+                "Look at what serves and what is refused: `postern plugin ls -o wide`.",
+                "Push a good revision under the tag of `spec.source`, or let it name one.",
+            ],
+        ),
+        Code::PluginMissing => row(
+            "A command named a Plugin that the cluster does not have.",
+            &[
+                "The name is mistyped.",
+                "It is another cluster than you think.",
+                "A bundled plugin was named, which has no Plugin.",
+            ],
+            &["`postern plugin ls` names all Plugins of the cluster."],
+        ),
+        Code::ClusterUnavailable => row(
+            "A command needs a cluster, and there is none, it does not answer, or it does not allow what the command does.",
+            &[
+                "`KUBECONFIG` is not set, or names another cluster.",
+                "The API server is away, or its certificate is not trusted.",
+                "Postern's CRDs are not applied.",
+                "Your role may not do what the message names.",
+            ],
+            &[
+                "Try the same with kubectl: `kubectl get plugins`.",
+                "Apply the CRDs: `postern crds | kubectl apply --server-side -f -`.",
+            ],
         ),
         _ => row(
             "A defect of Postern, or a lack of resources where it runs.",

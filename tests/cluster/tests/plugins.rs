@@ -17,6 +17,8 @@ mod desk;
 mod engine;
 #[path = "plugins/grants.rs"]
 mod grants;
+#[path = "plugins/hand.rs"]
+mod hand;
 #[path = "plugins/kill.rs"]
 mod kill;
 #[path = "plugins/sources.rs"]

@@ -71,7 +71,8 @@ impl Memory {
             .as_ref()
             .is_some_and(|a| by_hand.contains(a.revision.digest.as_str()))
         {
-            let previous = self.previous.take();
+            // One that was itself on trial does not come back so: the status says which one is good.
+            let previous = self.previous.take().filter(|p| p.good);
             self.active = previous.filter(|p| !by_hand.contains(p.revision.digest.as_str()));
         }
     }

@@ -5,6 +5,7 @@
 //! Secret is touched.
 
 mod bring;
+mod hand;
 mod known;
 mod memory;
 mod tell;
@@ -21,6 +22,7 @@ use postern_core::rollout::{self, Revisions, Sources, Wanted};
 use postern_sync::plugins::{self, Bringer, with};
 use tokio::time::Instant;
 
+pub use hand::{Hand, Listing};
 pub(crate) use known::{Entry, Known};
 pub(crate) use memory::Memories;
 use memory::{Active, Memory};

@@ -1,11 +1,14 @@
-//! `postern plugin`: for those who write plugins, and those who decide which may run.
+//! `postern plugin`: for those who write plugins, and those who decide which may run. Only `ls` and `rollback` need a cluster.
 
 mod build;
 mod grant;
 mod inspect;
+mod ls;
 mod new;
 mod push;
+mod rollback;
 mod source;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -27,6 +30,8 @@ pub fn run(task: Plugin) -> anyhow::Result<ExitCode> {
         Plugin::Test(test) => test::run(&test),
         Plugin::Push(push) => push::run(&push),
         Plugin::Grant(grant) => grant::run(&grant),
+        Plugin::Ls(ls) => threads()?.block_on(ls::run(ls)),
+        Plugin::Rollback(rollback) => threads()?.block_on(rollback::run(rollback)),
     }
 }
 

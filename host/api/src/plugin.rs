@@ -34,7 +34,8 @@ pub struct PluginSpec {
     #[serde(default)]
     pub kind: PluginKind,
     /// Keys under `spec.provider` of stores, or names for `target.template.engine`. The component must say of itself that
-    /// it serves them. A bundled plugin with the same key is replaced; of two Plugins with the same key the older serves.
+    /// it serves them. A bundled plugin with the same key is replaced; of two Plugins with the same key the older serves, and
+    /// in a folder, which has no times of creation, the first by name.
     #[schemars(length(min = 1))]
     pub serves: Vec<String>,
     /// What a call may use; what is not given is as for bundled plugins.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use postern_registry::Registry;
 use postern_standalone::folder;
 use postern_standalone::output::Output;
 use postern_standalone::pass::{Moment, Options, Standalone, overlaps};
+use postern_standalone::plugins::Outside;
 use postern_standalone::report::Report;
 use postern_standalone::watch::{self, Watched};
 use tokio::time::Instant;
@@ -31,11 +33,17 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
             sync.from.display()
         );
     }
+    let files = plugins::files(&sync.plugins)?;
     let mut settings = plugins::settings(&sync.plugins, true)?;
     // A pass ends by its own time; the doors must not give up before.
     settings.wait_deadline = settings.wait_deadline.max(sync.timeout);
-    let granted = settings.directories.values().cloned().collect();
+    let granted = settings.directories.values().cloned();
+    let beside = granted.chain(files.clone()).collect();
     let host = Arc::new(plugins::load(&sync.plugins).await?);
+    let outside = Outside {
+        sources: Arc::new(Registry::new(plugins::cache(&sync.plugins), files)),
+        revisions: host.clone(),
+    };
     let options = Options {
         output: Output {
             to: sync.to.clone(),
@@ -45,13 +53,13 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
         timeout: sync.timeout,
         controller_class: sync.plugins.controller_class.clone(),
     };
-    let standalone =
-        Standalone::new(host, settings, options).context("opening the doors to plugins")?;
+    let standalone = Standalone::new(host, outside, settings, options)
+        .context("opening the doors to plugins")?;
     let mut signals = signals::Signals::new()?;
     let ended = if sync.watch {
         let watched = Watched {
             from: sync.from.clone(),
-            granted,
+            beside,
         };
         tokio::select! {
             () = watch::watch(&standalone, &watched, Timestamp::now, |pass| match pass {

@@ -8,5 +8,6 @@ pub mod folder;
 pub mod manifest;
 pub mod output;
 pub mod pass;
+pub mod plugins;
 pub mod report;
 pub mod watch;

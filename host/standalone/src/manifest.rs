@@ -9,7 +9,11 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_api::external_secret::StoreKind;
-use postern_api::{ClusterSecretStore, ExternalSecret, SecretStore};
+use postern_api::names;
+use postern_api::{
+    ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, PluginGrantSpec, PluginSpec,
+    SecretStore,
+};
 use postern_core::failure::{Code, Failure, Stage, one_line};
 use postern_core::secret::SecretValue;
 use postern_core::store::{self, Store, StoreId};
@@ -75,6 +79,10 @@ pub struct Manifests {
     pub secret_labels: BTreeMap<Name, BTreeMap<String, String>>,
     /// CAs and the like.
     pub config_maps: BTreeMap<Name, Keys>,
+    /// Plugins from outside, by name.
+    pub plugins: BTreeMap<String, PluginSpec>,
+    /// What is allowed to them, by name.
+    pub grants: BTreeMap<String, PluginGrantSpec>,
     /// Labels of the namespaces that have a manifest.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// What cannot be used.
@@ -126,12 +134,12 @@ impl Manifests {
         match kind {
             "ExternalSecret" => self.external_secret(value),
             "SecretStore" => {
-                let store: SecretStore = typed(kind, value)?;
+                let store: SecretStore = typed(kind, DROP_IN, value)?;
                 let id = StoreId::from_ref(StoreKind::SecretStore, &named(kind, &store.metadata.name)?, &namespace(store.metadata.namespace)?);
                 self.store(id, &store.spec)
             }
             "ClusterSecretStore" => {
-                let store: ClusterSecretStore = typed(kind, value)?;
+                let store: ClusterSecretStore = typed(kind, DROP_IN, value)?;
                 let id = StoreId::from_ref(StoreKind::ClusterSecretStore, &named(kind, &store.metadata.name)?, "");
                 self.store(id, &store.spec.0)
             }
@@ -146,6 +154,19 @@ impl Manifests {
                 self.namespaces.insert(name.to_owned(), strings(value.pointer("/metadata/labels")));
                 Ok(())
             }
+            // Others have kinds of these names too.
+            "Plugin" if is_ours(&value) => {
+                let plugin: Plugin = typed(kind, OURS, value)?;
+                once_named(kind, &mut self.plugins, named(kind, &plugin.metadata.name)?, plugin.spec)
+            }
+            "PluginGrant" if is_ours(&value) => {
+                let grant: PluginGrant = typed(kind, OURS, value)?;
+                let name = named(kind, &grant.metadata.name)?;
+                if grant.spec.plugin.is_none() && grant.spec.digest.is_none() {
+                    return Err(format!("PluginGrant \"{name}\" does not say for whom it is; give spec.plugin, spec.digest or both"));
+                }
+                once_named(kind, &mut self.grants, name, grant.spec)
+            }
             "" => Err("the document has no kind; give it apiVersion and kind, or take it out of the folder".to_owned()),
             _ => {
                 self.ignored.push(Ignored { origin: origin.clone(), kind: kind.to_owned() });
@@ -155,7 +176,7 @@ impl Manifests {
     }
 
     fn external_secret(&mut self, value: Value) -> Result<(), String> {
-        let mut object: ExternalSecret = typed("ExternalSecret", value)?;
+        let mut object: ExternalSecret = typed("ExternalSecret", DROP_IN, value)?;
         let name = named("ExternalSecret", &object.metadata.name)?;
         let namespace = namespace(object.metadata.namespace.take())?;
         object
@@ -187,6 +208,20 @@ fn once<T>(kind: &str, into: &mut BTreeMap<Name, T>, name: Name, object: T) -> R
         "{kind} \"{}/{}\" stands in the folder twice; keep one of them",
         name.0, name.1
     );
+    if into.insert(name, object).is_some() {
+        Err(text)
+    } else {
+        Ok(())
+    }
+}
+
+fn once_named<T>(
+    kind: &str,
+    into: &mut BTreeMap<String, T>,
+    name: String,
+    object: T,
+) -> Result<(), String> {
+    let text = format!("{kind} \"{name}\" stands in the folder twice; keep one of them");
     if into.insert(name, object).is_some() {
         Err(text)
     } else {
@@ -257,15 +292,31 @@ fn read(origin: &Origin, document: &str) -> Result<Option<Value>, Problem> {
     }
 }
 
+/// The version of the drop-in kinds that is read.
+const DROP_IN: &str = "external-secrets.io/v1";
+/// The version of our own kinds.
+const OURS: &str = "postern.dev/v1alpha1";
+
+fn api_version(value: &Value) -> &str {
+    let version = value.get("apiVersion").and_then(Value::as_str);
+    version.unwrap_or_default()
+}
+
+fn is_ours(value: &Value) -> bool {
+    let group = api_version(value).split('/').next().unwrap_or_default();
+    group == names::POSTERN_GROUP
+}
+
 /// Reads an object of a kind whose type we know.
-fn typed<T: serde::de::DeserializeOwned>(kind: &str, value: Value) -> Result<T, String> {
-    let version = value
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if version != "external-secrets.io/v1" {
+fn typed<T: serde::de::DeserializeOwned>(
+    kind: &str,
+    expected: &str,
+    value: Value,
+) -> Result<T, String> {
+    let version = api_version(&value);
+    if version != expected {
         return Err(format!(
-            "the {kind}'s apiVersion must be external-secrets.io/v1, it is \"{}\"",
+            "the {kind}'s apiVersion must be {expected}, it is \"{}\"",
             one_line(version, 80)
         ));
     }
@@ -497,6 +548,51 @@ spec: {secretStoreRef: {name: here}, data: [{secretKey: x, remoteRef: {key: y}}]
             ["Deployment"]
         );
         assert_eq!(manifests.config_maps.len(), 1);
+    }
+
+    #[test]
+    fn plugins_and_grants_are_read_and_what_is_wrong_with_them_is_told() {
+        let plugin = "apiVersion: postern.dev/v1alpha1\nkind: Plugin\nmetadata: {name: a}\n\
+            spec: {serves: [a], source: {file: {path: a.wasm}}}\n";
+        let grant = "apiVersion: postern.dev/v1alpha1\nkind: PluginGrant\nmetadata: {name: a}\nspec: {plugin: a}\n";
+        let good = read(&format!("{plugin}---\n{grant}"));
+        assert_eq!((good.problems.len(), good.ignored.len()), (0, 0));
+        assert_eq!((good.plugins.len(), good.grants.len()), (1, 1));
+        for (text, said) in [
+            (
+                format!("{plugin}---\n{plugin}"),
+                "Plugin \"a\" stands in the folder twice",
+            ),
+            (
+                format!("{grant}---\n{grant}"),
+                "PluginGrant \"a\" stands in the folder twice",
+            ),
+            (
+                grant.replace("{plugin: a}", "{hosts: [b]}"),
+                "does not say for whom",
+            ),
+            (
+                plugin.replace("v1alpha1", "v9"),
+                "must be postern.dev/v1alpha1",
+            ),
+            (
+                plugin.replace("serves: [a], ", ""),
+                "does not fit its schema",
+            ),
+            (
+                plugin.replace("name: a", "name: ../a"),
+                "no valid metadata.name",
+            ),
+        ] {
+            let wrong = read(&text);
+            let [problem] = wrong.problems.as_slice() else {
+                panic!("{said}: {:?}", wrong.problems);
+            };
+            assert!(problem.failure.public.contains(said), "{problem:?}");
+        }
+        // The name of the kind is not ours alone.
+        let other = read(&plugin.replace("postern.dev", "example.com"));
+        assert_eq!((other.plugins.len(), other.ignored.len()), (0, 1));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! One pass: check the stores, plan, produce and write every ExternalSecret that is due, and report all of it.
+//! One pass: bring the plugins, check the stores, plan, produce and write every ExternalSecret that is due, and report all of it.
 //!
 //! Guarantees: it ends within its time; one that fails harms no other, and what it wrote before stays. The time comes in
 //! as parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::credentials::Folder;
 use crate::manifest::{Manifests, Name};
 use crate::output::{self, Output};
+use crate::plugins::{Outside, Plugins, Setting};
 use crate::report::{Outcome, Report, Row};
 
 /// How a pass is made.
@@ -51,6 +52,9 @@ pub struct Moment {
 pub struct Standalone {
     doors: Doors,
     folder: Arc<Folder>,
+    plugins: Plugins,
+    /// Stores that could be used when they were last checked.
+    usable: Mutex<BTreeSet<StoreId>>,
     options: Options,
 }
 
@@ -70,6 +74,7 @@ impl Standalone {
     /// Opens the doors. Errors: the system gives no random bytes.
     pub fn new(
         host: Arc<dyn PluginHost>,
+        outside: Outside,
         settings: Settings,
         options: Options,
     ) -> Result<Self, Failure> {
@@ -78,6 +83,8 @@ impl Standalone {
         Ok(Self {
             doors,
             folder,
+            plugins: Plugins::new(outside),
+            usable: Mutex::default(),
             options,
         })
     }
@@ -101,7 +108,11 @@ impl Standalone {
             .iter()
             .flat_map(|(_, object)| plan::stores_of(object))
             .collect();
-        let checks = self.check(manifests, &used, deadline).await;
+        let plugins = self.bring(manifests, only.is_none(), at).await;
+        let checks = self
+            .check(manifests, &used, &late_keys(manifests, &plugins), deadline)
+            .await;
+        self.remember(&checks);
         let world = World {
             manifests,
             checks,
@@ -111,7 +122,8 @@ impl Standalone {
         let synced = due
             .iter()
             .map(|(name, object)| self.one(&world, name, object));
-        let mut rows: Vec<Row> = world.checks.iter().map(store_row).collect();
+        let mut rows = plugins;
+        rows.extend(world.checks.iter().map(store_row));
         rows.extend(join_all(synced).await);
         self.folder.set_due(None);
         Report {
@@ -126,10 +138,40 @@ impl Standalone {
         self.doors.shutdown().await;
     }
 
+    async fn bring(&self, manifests: &Manifests, look: bool, at: Moment) -> Vec<Row> {
+        let usable: Vec<Store> = {
+            let usable = self.usable.lock().unwrap_or_else(PoisonError::into_inner);
+            let stores = usable.iter().filter_map(|id| manifests.stores.get(id));
+            stores.cloned().collect()
+        };
+        let setting = Setting {
+            manifests,
+            folder: &self.folder,
+            doors: &self.doors,
+            usable: &usable,
+            look,
+            now: at.now,
+            at: at.due,
+            deadline: at.due + self.options.timeout,
+        };
+        self.plugins.bring(&setting).await
+    }
+
+    fn remember(&self, checks: &Checks) {
+        let mut usable = self.usable.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, check) in checks {
+            match check {
+                Ok(_) => usable.insert(id.clone()),
+                Err(_) => usable.remove(id),
+            };
+        }
+    }
+
     async fn check(
         &self,
         manifests: &Manifests,
         used: &BTreeSet<StoreId>,
+        late_keys: &BTreeSet<&String>,
         deadline: Instant,
     ) -> Checks {
         let class = &self.options.controller_class;
@@ -138,6 +180,10 @@ impl Standalone {
             // Another controller's store is not ours to ask.
             if !store.controller.is_empty() && store.controller != *class {
                 return (store.id.clone(), Ok(Arc::new(store.clone())));
+            }
+            if late_keys.contains(&store.provider_key) {
+                let late = late(Stage::Check, self.options.timeout, Vec::new());
+                return (store.id.clone(), Err(late));
             }
             let result = match timeout_at(deadline, self.doors.check(store)).await {
                 Ok(Ok(_)) => Ok(Arc::new(store.clone())),
@@ -283,6 +329,17 @@ impl Standalone {
     }
 }
 
+/// Keys of Plugins that were not ready in time: what their stores lack is named as it is where a backend is late.
+fn late_keys<'a>(manifests: &'a Manifests, plugins: &[Row]) -> BTreeSet<&'a String> {
+    let late = plugins.iter().filter(|row| {
+        let serves = row.plugin.as_ref().is_some_and(|p| p.digest.is_some());
+        matches!(row.outcome, Outcome::TimedOut(..)) && !serves
+    });
+    late.filter_map(|row| manifests.plugins.get(&row.name))
+        .flat_map(|spec| &spec.serves)
+        .collect()
+}
+
 fn failed(failure: Failure) -> Outcome {
     Outcome::Failed(Box::new(failure))
 }
@@ -336,6 +393,7 @@ fn row_of(name: &Name, object: &ExternalSecret) -> Row {
         keys: Vec::new(),
         outcome: Outcome::Ignored,
         next: None,
+        plugin: None,
     }
 }
 
@@ -356,11 +414,12 @@ fn store_row((id, check): (&StoreId, &Result<Arc<Store>, Outcome>)) -> Row {
         keys: Vec::new(),
         outcome,
         next: None,
+        plugin: None,
     }
 }
 
 /// A failure that may pass by itself is tried again after this long, or at the interval where that is shorter.
-const AGAIN: Duration = Duration::from_secs(30);
+pub(crate) const AGAIN: Duration = Duration::from_secs(30);
 
 /// When a watching run syncs it again; none where only a change of the folder can matter.
 fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Timestamp> {

@@ -91,9 +91,9 @@ impl Outcome {
 /// One object and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// `ExternalSecret`, `SecretStore` or `ClusterSecretStore`.
+    /// `ExternalSecret`, `SecretStore`, `ClusterSecretStore` or `Plugin`.
     pub kind: &'static str,
-    /// Empty for a ClusterSecretStore.
+    /// Empty for a ClusterSecretStore and a Plugin.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -105,12 +105,32 @@ pub struct Row {
     pub outcome: Outcome,
     /// When it is due again.
     pub next: Option<Timestamp>,
+    /// Where a Plugin stands.
+    pub plugin: Option<PluginFacts>,
+}
+
+/// Where a Plugin stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PluginFacts {
+    /// The step that it has come to: the type of a condition in a cluster.
+    pub step: &'static str,
+    /// How it stands there: the reason of that condition.
+    pub reason: &'static str,
+    /// The revision that serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The PluginGrant that it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 /// What a pass came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Stores first, then ExternalSecrets, each sorted by name.
+    /// Plugins first, then stores, then ExternalSecrets, each sorted by name.
     pub rows: Vec<Row>,
     /// Documents that cannot be used.
     pub problems: Vec<Problem>,
@@ -155,7 +175,7 @@ impl Report {
             return Verdict::TimedOut;
         }
         let failed = of(|o| matches!(o, Outcome::Failed(_))) + self.problems.len();
-        // A store that is ready is not what the pass is for.
+        // A plugin or a store that is ready is not what the pass is for.
         let done = of(|o| !matches!(o, Outcome::Failed(_) | Outcome::Ready | Outcome::Ignored));
         match (failed, done) {
             (0, _)
@@ -288,9 +308,17 @@ fn cells(row: &Row) -> [String; 6] {
             text
         }
     };
-    let result = match row.outcome.failure() {
-        Some(failure) => format!("{} ({})", row.outcome.as_str(), failure.code),
-        None => row.outcome.as_str().to_owned(),
+    let result = match (row.outcome.failure(), &row.plugin) {
+        (Some(failure), Some(plugin)) => {
+            format!(
+                "{} ({}, {})",
+                row.outcome.as_str(),
+                plugin.reason,
+                failure.code
+            )
+        }
+        (Some(failure), None) => format!("{} ({})", row.outcome.as_str(), failure.code),
+        (None, _) => row.outcome.as_str().to_owned(),
     };
     [
         row.kind.to_owned(),
@@ -341,6 +369,8 @@ struct JsonRow<'a> {
     lacking: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<&'a PluginFacts>,
 }
 
 #[derive(Serialize)]
@@ -391,6 +421,7 @@ fn json_row(row: &Row) -> JsonRow<'_> {
         error: row.outcome.failure().map(json_error),
         lacking,
         next: row.next.map(|t| t.to_string()),
+        plugin: row.plugin.as_ref(),
     }
 }
 
@@ -427,6 +458,7 @@ mod tests {
             ],
             outcome,
             next: None,
+            plugin: None,
         }
     }
 

@@ -1,10 +1,10 @@
 //! `postern sync` as users start it: the built binary, real plugins, folders.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Place, fake, root};
+use crate::common::{POSTERN, Place, Ran, fake, root};
 use base64::Engine as _;
 
 const SENTINEL: &str = "sentinel-7f3a";
@@ -106,6 +106,30 @@ fn what_cannot_run_ends_with_2_and_says_what_to_do() {
     std::fs::remove_dir_all(place.path("from")).unwrap();
     let gone = place.sync(&[]);
     assert_eq!(gone.code, Some(2), "{gone:?}");
+}
+
+#[test]
+fn a_directory_of_plugin_files_that_cannot_be_used_is_told_at_the_start() {
+    let place = Place::with(&[("all.yaml", &fake("one", "k"))]);
+    let file = place.path("from/all.yaml").display().to_string();
+    for (dir, text) in [
+        (
+            "nowhere",
+            "--plugin-files nowhere cannot be used; make the directory",
+        ),
+        (file.as_str(), "is a file; give the directory"),
+    ] {
+        let ran = place.sync(&["--plugin-files", dir]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+        assert!(ran.err.contains(text), "{ran:?}");
+        // The operator says it before it looks for a cluster.
+        let mut run = Command::new(POSTERN);
+        run.env_clear().current_dir(place.path(""));
+        run.args(["run", "--metrics-bind-address", "0", "--plugin-files", dir]);
+        let ran = Ran::from(run.output().unwrap());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains(text), "{ran:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use postern_api::ExternalSecret;
@@ -47,6 +47,7 @@ pub async fn play(client: &Client, case: &Case) -> Result<Value, String> {
         }
         seen.push(entry);
     }
+    scene.leave().await;
     Ok(json!({"about": case.timeline.about, "seen": seen}))
 }
 
@@ -185,6 +186,23 @@ impl Scene {
         }
     }
 
+    /// Takes away what would go on being refreshed beside the other cases.
+    async fn leave(&self) {
+        for namespace in &self.namespaces {
+            let all = self.api("ExternalSecret", Some(namespace));
+            let _ = all
+                .delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await;
+        }
+        let clusters = self.api("ClusterExternalSecret", None);
+        for object in list(&clusters).await {
+            let name = object.metadata.name.unwrap_or_default();
+            if name.contains(&self.namespace) {
+                let _ = clusters.delete(&name, &DeleteParams::default()).await;
+            }
+        }
+    }
+
     /// Whether each ExternalSecret that is there says of its present version that it is synced, or that it failed; and
     /// each store that it is ready or not.
     async fn answered(&self) -> Result<(), String> {
@@ -216,7 +234,7 @@ fn has_answered(kind: &str, object: &Value) -> bool {
 
 pub async fn list(api: &Api<DynamicObject>) -> Vec<DynamicObject> {
     // A kind that this cluster does not have has no objects.
-    api.list(&kube::api::ListParams::default())
+    api.list(&ListParams::default())
         .await
         .map(|l| l.items)
         .unwrap_or_default()

@@ -99,7 +99,7 @@ fn external_secret(object: &Value) -> Value {
     without_nothing(json!({
         "ready": ready(object),
         "binding": object.pointer("/status/binding/name"),
-        "refreshed": object.pointer("/status/refreshTime").is_some(),
+        "refreshed": object.pointer("/status/refreshTime").is_some_and(Value::is_string),
         "going": object.pointer("/metadata/deletionTimestamp").map(|_| true),
     }))
 }
@@ -204,7 +204,7 @@ fn without_nothing(value: Value) -> Value {
     match value {
         Value::Object(map) => map
             .into_iter()
-            .filter(|(_, v)| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
+            .filter(|(_, v)| ![Value::Null, json!([]), json!("")].contains(v))
             .collect::<Map<_, _>>()
             .into(),
         other => other,

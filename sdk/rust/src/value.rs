@@ -41,16 +41,18 @@ pub fn members(map: &Map<String, Value>) -> Vec<(String, Vec<u8>)> {
     map.iter().map(|(k, v)| (k.clone(), to_bytes(v))).collect()
 }
 
-/// Members of a JSON object in text form: string members unquoted, every other member its raw text.
+/// Members of a JSON object in text form: string members unquoted, null as nothing, every other member its raw text.
 /// None if the text is no JSON object.
 #[must_use]
 pub fn raw_members(json: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let map: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).ok()?;
-    let member = |(k, raw): (String, Box<RawValue>)| match serde_json::from_str::<String>(raw.get())
-    {
-        Ok(text) => (k, text.into_bytes()),
-        Err(_) => (k, raw.get().as_bytes().to_vec()),
-    };
+    // Go reads null into a string without an error, and leaves the string empty.
+    let member =
+        |(k, raw): (String, Box<RawValue>)| match serde_json::from_str::<Option<String>>(raw.get())
+        {
+            Ok(text) => (k, text.unwrap_or_default().into_bytes()),
+            Err(_) => (k, raw.get().as_bytes().to_vec()),
+        };
     Some(map.into_iter().map(member).collect())
 }
 
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn keeps_raw_text_of_members_that_are_no_strings() {
         let got = raw_members(br#"{"b": { "x" : 1.0 }, "a": "q\"", "n": null}"#).unwrap();
-        let want = [("a", "q\""), ("b", "{ \"x\" : 1.0 }"), ("n", "null")];
+        let want = [("a", "q\""), ("b", "{ \"x\" : 1.0 }"), ("n", "")];
         assert_eq!(
             got,
             want.map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec()))

@@ -1,6 +1,7 @@
 //! Plays a case: applies what it says, waits until nothing changes any more, looks at what is there.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -28,7 +29,10 @@ pub struct Scene {
 
 /// What was to be seen after each step, with the names of namespaces taken out.
 pub async fn play(client: &Client, case: &Case) -> Result<Value, String> {
-    let namespace = Namespace::create(client, "case").await.unwrap();
+    // The number stands in front, so that no name is the beginning of another.
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let prefix = format!("case{:04}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let namespace = Namespace::create(client, &prefix).await.unwrap();
     let mut scene = Scene {
         client: client.clone(),
         namespace: namespace.name().to_owned(),
@@ -55,8 +59,13 @@ impl Scene {
     /// Does what a step says, and returns which objects the API server refused.
     async fn act(&mut self, step: &Step) -> Result<Vec<String>, String> {
         let mut refused = Vec::new();
+        let mut stores_first = true;
         for object in &step.apply {
             let object = self.own(object);
+            if stores_first && text(&object, "/kind").ends_with("ExternalSecret") {
+                self.stores_answered().await;
+                stores_first = false;
+            }
             let name = format!(
                 "{}/{}",
                 text(&object, "/kind"),
@@ -186,6 +195,29 @@ impl Scene {
         }
     }
 
+    /// Waits until each store has said whether it is ready, but not long: one that is nobody's never does. What an
+    /// ExternalSecret says before that depends on who was faster.
+    async fn stores_answered(&self) {
+        let ready = async |kind: &str, namespace: Option<&str>| {
+            let objects = list(&self.api(kind, namespace)).await;
+            let own = objects.iter().filter(|o| {
+                namespace.is_some() || o.metadata.name.as_ref().unwrap().contains(&self.namespace)
+            });
+            own.into_iter()
+                .all(|o| !snapshot::ready(&serde_json::to_value(o).unwrap()).is_null())
+        };
+        for _ in 0..20 {
+            let mut all = ready("ClusterSecretStore", None).await;
+            for namespace in &self.namespaces {
+                all &= ready("SecretStore", Some(namespace)).await;
+            }
+            if all {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+
     /// Takes away what would go on being refreshed beside the other cases.
     async fn leave(&self) {
         for namespace in &self.namespaces {
@@ -233,11 +265,14 @@ fn has_answered(kind: &str, object: &Value) -> bool {
 }
 
 pub async fn list(api: &Api<DynamicObject>) -> Vec<DynamicObject> {
-    // A kind that this cluster does not have has no objects.
-    api.list(&ListParams::default())
-        .await
-        .map(|l| l.items)
-        .unwrap_or_default()
+    loop {
+        match api.list(&ListParams::default()).await {
+            Ok(list) => return list.items,
+            // A kind that this cluster does not have has no objects.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Vec::new(),
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
 }
 
 fn is_refusal(error: &kube::Error) -> bool {

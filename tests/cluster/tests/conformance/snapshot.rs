@@ -46,7 +46,8 @@ async fn hashes(scene: &Scene, text: &str) -> String {
 
 async fn one(scene: &Scene, namespace: &str) -> Value {
     let mut state = Map::new();
-    let kinds: [(&str, &str, fn(&Value) -> Value); 4] = [
+    type Show = fn(&Value) -> Value;
+    let kinds: [(&str, &str, Show); 4] = [
         ("Secret", "secrets", secret),
         ("ConfigMap", "configMaps", target),
         ("ExternalSecret", "externalSecrets", external_secret),

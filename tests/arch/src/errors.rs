@@ -118,10 +118,8 @@ fn advice(code: Code) -> Advice {
         | Code::PluginFailed
         | Code::PluginNotActive
         | Code::DigestMismatch
-        | Code::NoWayBack
-        | Code::PluginMissing
-        | Code::ClusterUnavailable
         | Code::Internal => guarded(code),
+        Code::NoWayBack | Code::PluginMissing | Code::ClusterUnavailable => commanded(code),
     }
 }
 
@@ -439,6 +437,17 @@ fn guarded(code: Code) -> Advice {
             ],
             &["Look at the conditions of the Plugin: `kubectl describe plugin NAME`."],
         ),
+        _ => row(
+            "A defect of Postern, or a lack of resources where it runs.",
+            &["Memory or file handles have run out.", "A defect."],
+            &["Look at the log around that time, and report it with that part."],
+        ),
+    }
+}
+
+/// What commands say that need a cluster.
+fn commanded(code: Code) -> Advice {
+    match code {
         Code::NoWayBack => row(
             "`postern plugin rollback` found no revision to go back to, or with `--undo` no refusal to take back. Nothing was written.",
             &[
@@ -459,7 +468,7 @@ fn guarded(code: Code) -> Advice {
             ],
             &["`postern plugin ls` names all Plugins of the cluster."],
         ),
-        Code::ClusterUnavailable => row(
+        _ => row(
             "A command needs a cluster, and there is none, it does not answer, or it does not allow what the command does.",
             &[
                 "`KUBECONFIG` is not set, or names another cluster.",
@@ -471,11 +480,6 @@ fn guarded(code: Code) -> Advice {
                 "Try the same with kubectl: `kubectl get plugins`.",
                 "Apply the CRDs: `postern crds | kubectl apply --server-side -f -`.",
             ],
-        ),
-        _ => row(
-            "A defect of Postern, or a lack of resources where it runs.",
-            &["Memory or file handles have run out.", "A defect."],
-            &["Look at the log around that time, and report it with that part."],
         ),
     }
 }

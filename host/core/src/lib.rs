@@ -12,6 +12,7 @@ pub mod grant;
 pub mod plan;
 pub mod plugin;
 pub mod progress;
+pub mod re2;
 pub mod reference;
 pub mod rollback;
 pub mod rollout;

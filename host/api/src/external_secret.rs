@@ -64,10 +64,6 @@ fn open_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-fn open_objects(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "array", "items": open_object(generator)})
-}
-
 /// Names a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreRef {
@@ -310,6 +306,13 @@ pub struct Data {
     /// A store of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ref: Option<SourceRef>,
+    /// The key is left out where the object, or the property of it, does not exist; the status says how many were. Any
+    /// other failure still fails the sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+    /// The value where the object, or the property of it, does not exist; taken as it stands, and no place for a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
 }
 
 /// What to read.
@@ -382,9 +385,10 @@ pub enum NullBytePolicy {
     Fail,
 }
 
-/// Another source than the default store.
+/// Another source than the default store; exactly one of storeRef or generatorRef.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub struct SourceRef {
     /// A store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -417,26 +421,111 @@ pub struct DataFrom {
     /// All objects that match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub find: Option<Find>,
-    /// How keys are renamed, in order.
+    /// How keys are renamed or put together, in order. Where this is given, conversionStrategy is not applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "open_objects")]
-    pub rewrite: Option<Vec<serde_json::Value>>,
+    pub rewrite: Option<Vec<Rewrite>>,
     /// Another source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ref: Option<SourceRef>,
+    /// The entry makes no keys where its object, or the property of it, does not exist; the status says how many were left
+    /// out. Any other failure still fails the sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+}
+
+/// One step that renames keys or puts values together; exactly one of regexp, transform or merge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub struct Rewrite {
+    /// Puts the members of all values together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<RewriteMerge>,
+    /// Replaces what an expression matches in each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regexp: Option<RewriteRegexp>,
+    /// Renders each key with a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<RewriteTransform>,
+}
+
+/// Replaces what an expression matches in each key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RewriteRegexp {
+    /// RE2, unanchored; every match is replaced.
+    pub source: String,
+    /// What takes its place; `$1` or `${name}` stand for groups, `$$` for a dollar sign.
+    pub target: String,
+}
+
+/// Renders each key with a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RewriteTransform {
+    /// A Go template; `.value` is the key.
+    pub template: String,
+}
+
+/// Puts the members of all values, which are JSON objects, together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RewriteMerge {
+    /// The key that strategy JSON writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// Keys whose members win, the last most; all others come before them in order of their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Vec<String>>,
+    /// What to do where a key of priority is not there: Strict (also when absent) fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_policy: Option<PriorityPolicy>,
+    /// What to do where two values have the same member: Error (also when absent) fails, whatever priority says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict_policy: Option<ConflictPolicy>,
+    /// Extract (also when absent) makes a key of each member, JSON one key with all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<MergeStrategy>,
+}
+
+/// What to do where a key of a priority is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PriorityPolicy {
+    /// Pass it over.
+    IgnoreNotFound,
+    /// Fail the sync.
+    #[default]
+    Strict,
+}
+
+/// What to do where two values have the same member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConflictPolicy {
+    /// The later one wins.
+    Ignore,
+    /// Fail the sync.
+    #[default]
+    Error,
+}
+
+/// What a merge makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MergeStrategy {
+    /// A key of each member, in the place of all keys.
+    #[default]
+    Extract,
+    /// One key with all members, beside the others.
+    JSON,
 }
 
 /// All objects that match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Find {
-    /// Where to look.
+    /// Where to look, in the provider's dialect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// By name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<FindName>,
-    /// By tags.
+    /// By tags, all of which must be there; what a provider does with name and tags together, its page says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
     /// How names become keys.

@@ -136,6 +136,9 @@ fn about(object: &ExternalSecret) -> About {
 fn log(result: &Result<Written, Failure>) {
     match result {
         Ok(Written::Unchanged) => tracing::debug!("the secret is as it shall be"),
+        Ok(Written::Retained) => {
+            tracing::info!("the backend has nothing for the secret; it was left as it is");
+        }
         Ok(Written::Created) => tracing::info!("created the secret"),
         Ok(Written::Updated) => tracing::info!("updated the secret"),
         Ok(Written::Deleted) => {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use postern_core::absence::Missing;
-use postern_core::conclude::{Written, conclude, missing_events};
+use postern_core::absence::{Fate, Missing};
+use postern_core::conclude::{Written, conclude, missing_events, say_omitted};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Observed, Plan, SyncPlan, plan};
+use postern_core::shape::Omitted;
 use tokio::time::Instant;
 
 use crate::commit;
@@ -32,12 +33,15 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> N
         Plan::Refuse(failure) => Err(failure),
         Plan::Sync(plan) => sync(ctx, &observed, &plan, due).await,
     };
-    let (result, missing) = match result {
-        Ok((written, missing)) => (Ok(written), missing_events(written, &missing)),
-        Err(failure) => (Err(failure), Vec::new()),
+    let (result, lacking) = match result {
+        Ok((written, lacking)) => (Ok(written), Some(lacking)),
+        Err(failure) => (Err(failure), None),
     };
     let mut conclusion = conclude(&observed, result.as_ref().copied());
-    conclusion.events.extend(missing);
+    if let (Ok(written), Some((missing, omitted))) = (&result, lacking) {
+        conclusion.events.extend(missing_events(*written, &missing));
+        say_omitted(&mut conclusion, omitted);
+    }
     commit::commit(ctx, &observed, conclusion, &result).await
 }
 
@@ -46,14 +50,15 @@ async fn sync(
     observed: &Observed,
     plan: &SyncPlan,
     due: Instant,
-) -> Result<(Written, Vec<Missing>), Failure> {
+) -> Result<(Written, (Vec<Missing>, Omitted)), Failure> {
     let produced = ctx.doors.produce(plan, due).await?;
     let owner = target::owner(plan, observed.object.metadata.uid.as_deref());
     let written = match &produced.target {
-        Some(desired) => target::write(ctx, plan, &owner, desired).await?,
-        None => target::remove(ctx, plan, &owner).await?,
+        Fate::Written(desired) => target::write(ctx, plan, &owner, desired).await?,
+        Fate::Deleted => target::remove(ctx, plan, &owner).await?,
+        Fate::Retained => Written::Retained,
     };
-    Ok((written, produced.missing))
+    Ok((written, (produced.missing, produced.omitted)))
 }
 
 fn decide(ctx: &Context, key: &ObjectKey, observed: &Observed) -> Plan {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use postern_api::external_secret::DeletionPolicy;
 
 use crate::failure::{Code, Failure, Stage};
-use crate::plan::{Position, SyncPlan};
+use crate::plan::{Entry, Position, SyncPlan, WhenAbsent};
 use crate::plugin::{Digest, Part};
+use crate::shape::{Data, Omitted};
 use crate::template::Desired;
 
 /// Annotation that accepts absences which the brake holds back: `true`, or the digest of the plugin that says so.
@@ -40,10 +41,40 @@ impl Rule {
 /// What a sync comes to, before it is held against what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Produced {
-    /// What the target shall be; none where it shall not be.
-    pub target: Option<Desired>,
+    /// What becomes of the target.
+    pub target: Fate,
     /// The entries whose objects do not exist.
     pub missing: Vec<Missing>,
+    /// What optional entries did without.
+    pub omitted: Omitted,
+}
+
+/// What becomes of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It shall be this.
+    Written(Desired),
+    /// It shall not be.
+    Deleted,
+    /// It stays as it is: there is nothing to make it of, and the deletion policy retains it.
+    Retained,
+}
+
+impl Fate {
+    /// What the target shall be, where it is to be written.
+    #[must_use]
+    pub fn desired(self) -> Option<Desired> {
+        match self {
+            Self::Written(desired) => Some(desired),
+            Self::Deleted | Self::Retained => None,
+        }
+    }
+}
+
+/// Whether a target stays as it is, because there is nothing to make it of.
+#[must_use]
+pub fn is_retained(plan: &SyncPlan, data: &Data) -> bool {
+    data.is_empty() && plan.absence.policy == DeletionPolicy::Retain
 }
 
 /// An entry whose object does not exist.
@@ -165,33 +196,73 @@ pub fn held_back(why: Why, key: &str, store: &str, plugin: &Digest) -> Failure {
     )
 }
 
-/// The positions of answers that say that their object does not exist. None where another answer failed for another
-/// reason: then the sync fails, and no absence matters.
-#[must_use]
-pub fn absences(answers: &[Result<Part, Failure>]) -> Vec<usize> {
-    let code = |answer: &Result<Part, Failure>| match answer {
-        Err(failure) | Ok(Part::Failed(failure)) => Some(failure.code),
-        Ok(_) => None,
-    };
-    let failed = || {
-        answers
-            .iter()
-            .enumerate()
-            .filter_map(|(at, a)| Some((at, code(a)?)))
-    };
-    if failed().any(|(_, code)| code != Code::Absent) {
-        return Vec::new();
-    }
-    failed().map(|(at, _)| at).collect()
+/// How an answer stands to an absence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It takes nothing from the target.
+    Fine,
+    /// The target may lose what came from it.
+    Absent,
+    /// The sync fails for it.
+    Failed,
 }
 
-/// The entries at these positions.
+/// A search that finds nothing is an absence where nothing less would let the target go: its objects may have been there.
+fn standing(plan: &SyncPlan, at: usize, answer: &Result<Part, Failure>) -> Standing {
+    let (Some(read), Some(entry)) = (plan.reads.get(at), plan.entries.get(at)) else {
+        return Standing::Failed;
+    };
+    match answer {
+        Err(failure) | Ok(Part::Failed(failure)) => {
+            let taken = entry.when_absent.takes(failure.code, answer.is_ok());
+            match failure.code {
+                Code::Absent if taken || plan.absence.forgives() => Standing::Absent,
+                _ if taken => Standing::Fine,
+                _ => Standing::Failed,
+            }
+        }
+        Ok(Part::Members(found)) if found.is_empty() && read.is_search() => {
+            if plan.absence.forgives() {
+                Standing::Absent
+            } else {
+                Standing::Fine
+            }
+        }
+        Ok(Part::Members(_) | Part::Value(_)) => Standing::Fine,
+    }
+}
+
+/// The positions whose objects do not exist, where that is passed over: by the deletion policy, or because the entry is
+/// optional. None where another answer fails the sync: then no absence matters.
 #[must_use]
-pub fn missing(plan: &SyncPlan, positions: &[usize]) -> Vec<Missing> {
+pub fn absences<'a>(
+    plan: &SyncPlan,
+    answers: impl IntoIterator<Item = (usize, &'a Result<Part, Failure>)>,
+) -> Vec<usize> {
+    let mut absent = Vec::new();
+    for (at, answer) in answers {
+        match standing(plan, at, answer) {
+            Standing::Fine => {}
+            Standing::Absent => absent.push(at),
+            Standing::Failed => return Vec::new(),
+        }
+    }
+    absent
+}
+
+/// The entries at these positions, without searches that found nothing and entries that are optional: those are no news.
+#[must_use]
+pub fn missing(
+    plan: &SyncPlan,
+    positions: &[usize],
+    answers: &[Result<Part, Failure>],
+) -> Vec<Missing> {
     let entry = |at: &usize| {
-        Some(Missing {
-            position: plan.entries.get(*at)?.position,
-            key: plan.reads.get(*at)?.key.clone(),
+        let entry = plan.entries.get(*at)?;
+        let failed = matches!(answers.get(*at)?, Err(_) | Ok(Part::Failed(_)));
+        (failed && entry.when_absent == WhenAbsent::Fail).then_some(Missing {
+            position: entry.position,
+            key: plan.reads.get(*at)?.key().to_owned(),
         })
     };
     positions.iter().filter_map(entry).collect()
@@ -199,15 +270,24 @@ pub fn missing(plan: &SyncPlan, positions: &[usize]) -> Vec<Missing> {
 
 /// Whether the target shall not be: by policy, and because nothing of all that it is made of exists.
 #[must_use]
-pub fn is_gone(plan: &SyncPlan, missing: &[Missing]) -> bool {
+pub fn is_gone(plan: &SyncPlan, absent: &[usize]) -> bool {
+    let has_default = |entry: &Entry| matches!(entry.when_absent, WhenAbsent::Default(_));
     plan.absence.policy == DeletionPolicy::Delete
         && !plan.reads.is_empty()
-        && missing.len() == plan.reads.len()
+        && absent.len() == plan.reads.len()
+        && !plan.entries.iter().any(has_default)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use postern_api::external_secret::StoreKind;
+
     use super::*;
+    use crate::plan::{Object, Read, Wanted};
+    use crate::plugin::{Pick, Query};
+    use crate::store::StoreId;
 
     fn share(turned: usize, known: usize) -> Share {
         Share { known, turned }
@@ -316,16 +396,90 @@ mod tests {
         assert!(!accepts(Some(""), &this) && !accepts(None, &this));
     }
 
+    fn plan(policy: DeletionPolicy, entries: Vec<Entry>) -> SyncPlan {
+        let store = StoreId::from_ref(StoreKind::SecretStore, "s", "team");
+        let read = |entry: &Entry| Read {
+            store: store.clone(),
+            wanted: match entry.position {
+                Position::Find(_) => Wanted::Search(Query::default()),
+                _ => Wanted::Object(Object {
+                    key: "db".into(),
+                    version: None,
+                    metadata: false,
+                    pick: Pick {
+                        property: None,
+                        members: false,
+                    },
+                }),
+            },
+        };
+        SyncPlan {
+            namespace: "team".into(),
+            name: "es".into(),
+            stores: BTreeMap::new(),
+            reads: entries.iter().map(read).collect(),
+            entries,
+            target_name: "target".into(),
+            absence: Rule {
+                policy,
+                ..Rule::default()
+            },
+            template: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    fn of(plan: &SyncPlan, answers: &[Result<Part, Failure>]) -> Vec<usize> {
+        absences(plan, answers.iter().enumerate())
+    }
+
+    fn failure(code: Code) -> Failure {
+        Failure::new(Stage::Fetch, code, "x")
+    }
+
     #[test]
     fn another_failure_beside_an_absence_leaves_no_absence() {
-        let failed = |code| Err(Failure::new(Stage::Fetch, code, "x"));
+        let entries = (0..3).map(|n| Entry::plain(Position::Data(n), Some("k".into())));
+        let plan = plan(DeletionPolicy::Delete, entries.collect());
+        let failed = |code| Err(failure(code));
         let value = || Ok(Part::Value("v".into()));
-        assert_eq!(absences(&[value(), failed(Code::Absent)]), [1]);
+        assert_eq!(of(&plan, &[value(), failed(Code::Absent)]), [1]);
         for code in Code::ALL.iter().filter(|code| **code != Code::Absent) {
-            assert!(absences(&[failed(*code), failed(Code::Absent), value()]).is_empty());
+            assert!(of(&plan, &[failed(*code), failed(Code::Absent), value()]).is_empty());
         }
-        let part = Ok(Part::Failed(Failure::new(Stage::Fetch, Code::Denied, "x")));
-        assert!(absences(&[part, failed(Code::Absent)]).is_empty());
+        let part = Ok(Part::Failed(failure(Code::Denied)));
+        assert!(of(&plan, &[part, failed(Code::Absent)]).is_empty());
+    }
+
+    #[test]
+    fn under_retain_only_optional_entries_do_without() {
+        let mut optional = Entry::plain(Position::Data(1), Some("k".into()));
+        optional.when_absent = WhenAbsent::LeaveOut;
+        let find = Entry::plain(Position::Find(0), None);
+        let strict = Entry::plain(Position::Data(0), Some("k".into()));
+        let plan = plan(DeletionPolicy::Retain, vec![strict, optional, find]);
+        let value = || Ok(Part::Value("v".into()));
+        let none = || Ok(Part::Members(Vec::new()));
+        let absent = || Err(failure(Code::Absent));
+        assert_eq!(of(&plan, &[value(), absent(), none()]), [1]);
+        assert!(of(&plan, &[absent(), absent(), none()]).is_empty());
+        let no_property = || Ok(Part::Failed(failure(Code::NotFound)));
+        assert!(of(&plan, &[value(), no_property(), none()]).is_empty());
+    }
+
+    #[test]
+    fn a_search_that_finds_nothing_is_an_absence_where_the_target_may_go() {
+        let find = Entry::plain(Position::Find(0), None);
+        let none = [Ok(Part::Members(Vec::new()))];
+        let delete = plan(DeletionPolicy::Delete, vec![find]);
+        assert_eq!(of(&delete, &none), [0]);
+        assert!(is_gone(&delete, &[0]));
+        assert!(missing(&delete, &[0], &none).is_empty());
+        assert_eq!(
+            missing(&delete, &[0], &[Err(failure(Code::Absent))]).len(),
+            1
+        );
     }
 
     #[test]

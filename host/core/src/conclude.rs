@@ -14,6 +14,7 @@ use crate::absence::Missing;
 use crate::failure::{Code, Failure, Retry, one_line};
 use crate::plan::{self, Observed, Position};
 use crate::schedule;
+use crate::shape::Omitted;
 
 /// What became of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Written {
     Deleted,
     /// It is not there, and shall not be: the backend has nothing for it.
     Gone,
+    /// It was left as it is, or is not there: the backend has nothing for it, and the policy retains it.
+    Retained,
 }
 
 /// An event to post.
@@ -73,6 +76,9 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(300);
 /// What is said of a target that was deleted; the peer's text.
 const DELETED: &str = "secret deleted due to DeletionPolicy=Delete";
 
+/// What is said of a target that was left as it is; the peer's text.
+pub(crate) const RETAINED: &str = "secret retained due to DeletionPolicy=Retain";
+
 /// Concludes a sync that began at `observed.now`.
 #[must_use]
 pub fn conclude(observed: &Observed, result: Result<Written, &Failure>) -> Conclusion {
@@ -90,6 +96,7 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
         Written::Created | Written::Updated | Written::Unchanged => {
             (reason::SECRET_SYNCED, "secret synced")
         }
+        Written::Retained => (reason::SECRET_SYNCED, RETAINED),
     };
     let ready = ready(observed, true, reason, message);
     status.conditions = Some(merged(status.conditions.take(), ready));
@@ -111,7 +118,7 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
             Written::Created => event(reason::CREATED, "secret created"),
             Written::Updated => event(reason::UPDATED, "secret updated"),
             Written::Deleted => event(reason::DELETED, DELETED),
-            Written::Unchanged | Written::Gone => Vec::new(),
+            Written::Unchanged | Written::Gone | Written::Retained => Vec::new(),
         },
         next: next_after_success(observed),
     }
@@ -120,13 +127,16 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
 /// Events about entries that were passed over because their objects do not exist, where that changed the target.
 #[must_use]
 pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
-    if matches!(written, Written::Unchanged | Written::Gone) {
+    if matches!(
+        written,
+        Written::Unchanged | Written::Gone | Written::Retained
+    ) {
         return Vec::new();
     }
     let event = |missing: &Missing| {
         let place = match missing.position {
             Position::Data(index) => format!("data[{index}] (key={})", missing.key),
-            Position::Extract(index) => format!("dataFrom[{index}]"),
+            Position::Extract(index) | Position::Find(index) => format!("dataFrom[{index}]"),
         };
         let text = format!("secret does not exist at provider using spec.{place}");
         EventText {
@@ -136,6 +146,22 @@ pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
         }
     };
     missing.iter().map(event).collect()
+}
+
+/// Says in the Ready condition what optional entries did without; nothing where they lacked nothing.
+pub fn say_omitted(conclusion: &mut Conclusion, omitted: Omitted) {
+    let count = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {n}"));
+    let said = [
+        count(omitted.left_out, "optional entries left out"),
+        count(omitted.defaulted, "entries with their default"),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    let conditions = conclusion.status.conditions.iter_mut().flatten();
+    for condition in conditions.filter(|c| c.type_ == "Ready" && c.status == "True") {
+        if let Some(message) = condition.message.as_mut().filter(|_| !said.is_empty()) {
+            *message = format!("{message}; {}", said.join(", "));
+        }
+    }
 }
 
 fn next_after_success(observed: &Observed) -> Next {

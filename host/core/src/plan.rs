@@ -13,17 +13,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
-use postern_api::external_secret::{
-    ConversionStrategy, CreationPolicy, DecodingStrategy, NullBytePolicy, SourceRef, StoreRef,
-    TargetTemplate,
-};
+use postern_api::external_secret::{CreationPolicy, SourceRef, StoreRef, TargetTemplate};
 
 pub use due::{current_version, interval, last_refresh, seed};
+pub use reads::{Entry, Object, Position, Read, Wanted, WhenAbsent};
 pub use target::target_name;
 
 use crate::absence;
 use crate::failure::{Code, Failure, Stage};
-use crate::plugin::Pick;
 use crate::store::{Store, StoreId};
 
 /// Settings of the process that a plan depends on.
@@ -98,45 +95,6 @@ pub enum Plan {
     Refuse(Failure),
     /// Read, shape, render and write.
     Sync(Box<SyncPlan>),
-}
-
-/// One object to read, and what to take from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
-    /// From which store.
-    pub store: StoreId,
-    /// The provider's name of the object.
-    pub key: String,
-    /// Which version.
-    pub version: Option<String>,
-    /// Labels or tags instead of the value.
-    pub metadata: bool,
-    /// What to take.
-    pub pick: Pick,
-}
-
-/// Where an entry stands in the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// `spec.data[i]`.
-    Data(usize),
-    /// `spec.dataFrom[i].extract`.
-    Extract(usize),
-}
-
-/// How the answer of one read becomes keys and values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it stands.
-    pub position: Position,
-    /// The target's key, for `data`.
-    pub secret_key: Option<String>,
-    /// How member names become keys.
-    pub conversion: ConversionStrategy,
-    /// How values are decoded.
-    pub decoding: DecodingStrategy,
-    /// What to do with zero bytes.
-    pub null_bytes: NullBytePolicy,
 }
 
 /// A sync that can be done.

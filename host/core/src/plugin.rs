@@ -265,7 +265,7 @@ pub struct Problem {
 }
 
 /// A search.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Query {
     /// Where to look.
     pub path: Option<String>,

@@ -19,15 +19,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_api::ExternalSecret;
 use postern_core::absence::{self, Missing};
-use postern_core::conclude::{Conclusion, Next, Written, conclude, missing_events};
+use postern_core::conclude::{Conclusion, Next, Written, conclude, missing_events, say_omitted};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{
     Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of,
 };
 use postern_core::plugin::Part;
 use postern_core::secret::SecretValue;
+use postern_core::shape::{self, Omitted, Shaped, Shaping};
 use postern_core::target::{self, Owner, Remove, Write};
-use postern_core::{shape, store, template};
+use postern_core::{store, template};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -80,20 +81,20 @@ fn outcome(case: &Value) -> Value {
         Plan::Refuse(failure) => Err(failure),
         Plan::Sync(sync) => produce(&sync, case),
     };
-    let (written, secret, missing) = match &result {
-        Ok((written, secret, missing)) => (
-            Ok(*written),
-            secret.clone(),
-            missing_events(*written, missing),
-        ),
-        Err(failure) => (Err(failure), Value::Null, Vec::new()),
-    };
+    let mut conclusion = conclude(&observed, result.as_ref().map(|made| made.written));
+    let mut secret = Value::Null;
+    if let Ok(made) = &result {
+        secret = made.secret.clone();
+        conclusion
+            .events
+            .extend(missing_events(made.written, &made.missing));
+        say_omitted(&mut conclusion, made.omitted);
+    }
     let Conclusion {
         status,
-        mut events,
+        events,
         next,
-    } = conclude(&observed, written);
-    events.extend(missing);
+    } = conclusion;
     let events: Vec<Value> = events
         .iter()
         .map(|e| json!({"warning": e.warning, "reason": e.reason, "message": e.message}))
@@ -111,14 +112,23 @@ fn outcome(case: &Value) -> Value {
     })
 }
 
-fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value, Vec<Missing>), Failure> {
+/// What became of the target.
+struct Made {
+    written: Written,
+    secret: Value,
+    missing: Vec<Missing>,
+    omitted: Omitted,
+}
+
+fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
     let answers: Vec<_> = case["answers"]
         .as_array()
         .into_iter()
         .flatten()
         .map(answer)
         .collect();
-    let missing = absence::missing(plan, &absence::absences(&answers));
+    let absent = absence::absences(plan, answers.iter().enumerate());
+    let missing = absence::missing(plan, &absent, &answers);
     let owner = Owner {
         namespace: plan.namespace.clone(),
         name: plan.name.clone(),
@@ -127,15 +137,29 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value, Vec<Missing
     let existing = case
         .get("existing")
         .map(|s| serde_json::from_value(s.clone()).unwrap());
-    if absence::is_gone(plan, &missing) {
+    if absence::is_gone(plan, &absent) {
         let at_stake = plan.absence.at_stake;
         let removed = target::remove(existing.as_ref(), &owner, &plan.target_name, at_stake)?;
-        return Ok(match removed {
-            Remove::Nothing => (Written::Gone, json!("gone"), missing),
-            Remove::Delete { .. } => (Written::Deleted, json!("deleted"), missing),
+        let (written, secret) = match removed {
+            Remove::Nothing => (Written::Gone, json!("gone")),
+            Remove::Delete { .. } => (Written::Deleted, json!("deleted")),
+        };
+        return Ok(Made {
+            written,
+            secret,
+            missing,
+            omitted: Omitted::default(),
         });
     }
-    let data = shape::shape(plan, answers)?;
+    let Shaped { data, omitted, .. } = shaped(plan, answers, case)?;
+    if absence::is_retained(plan, &data) {
+        return Ok(Made {
+            written: Written::Retained,
+            secret: json!("retained"),
+            missing,
+            omitted,
+        });
+    }
     let job = template::job(plan, &data);
     let rendered = job.map(|job| {
         let texts = case["rendered"].as_array().cloned().unwrap_or_default();
@@ -153,7 +177,33 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<(Written, Value, Vec<Missing
             Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
             Write::Unchanged => (Written::Unchanged, json!("unchanged")),
         };
-    Ok((written, secret, missing))
+    Ok(Made {
+        written,
+        secret,
+        missing,
+        omitted,
+    })
+}
+
+/// Shapes the answers; `transformed` holds the keys that the template engine makes, call by call.
+fn shaped(
+    plan: &SyncPlan,
+    answers: Vec<Result<Part, Failure>>,
+    case: &Value,
+) -> Result<Shaped, Failure> {
+    let mut calls = case["transformed"].as_array().into_iter().flatten();
+    let mut step = shape::begin(plan, answers)?;
+    loop {
+        step = match step {
+            Shaping::Done(shaped) => return Ok(shaped),
+            Shaping::Render(pending) => {
+                let texts = calls.next().expect("a case needs the texts of each call");
+                let texts = texts.as_array().unwrap();
+                assert_eq!(texts.len(), pending.jobs().len(), "one text a key");
+                pending.resume(texts.iter().map(|text| vec![rendered(text)]).collect())?
+            }
+        };
+    }
 }
 
 fn value(of: &Value) -> SecretValue {
@@ -175,6 +225,10 @@ fn failure(of: &Value) -> Failure {
 fn answer(of: &Value) -> Result<Part, Failure> {
     if let Some(failed) = of.get("failed") {
         return Err(failure(failed));
+    }
+    // The object could be read, and what was picked from it could not.
+    if let Some(failed) = of.get("partFailed") {
+        return Ok(Part::Failed(failure(failed)));
     }
     if let Some(members) = of.get("members") {
         return Ok(Part::Members(

@@ -76,6 +76,7 @@ const fn labels(result: Result<Written, Code>) -> [&'static str; 2] {
         Ok(Written::Unchanged) => ["unchanged", ""],
         Ok(Written::Deleted) => ["deleted", ""],
         Ok(Written::Gone) => ["gone", ""],
+        Ok(Written::Retained) => ["retained", ""],
         Err(code) => ["failed", code.label()],
     }
 }

@@ -12,9 +12,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{RefreshPolicy, StoreKind};
+use postern_core::absence::Fate;
 use postern_core::failure::{Code, Failure, Retry, Stage};
 use postern_core::plan::{
-    self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan, TargetMeta,
+    self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan, TargetMeta, Wanted,
 };
 use postern_core::store::{Store, StoreId};
 use postern_core::target::{self, Owner, Write};
@@ -303,10 +304,15 @@ impl Standalone {
             })?
             .map_err(failed)?;
         let target = (sync.namespace.as_str(), sync.target_name.as_str());
-        let Some(desired) = produced.target else {
-            let (outcome, keys) = output::remove(&self.options.output, target).map_err(failed)?;
-            row.keys = keys;
-            return Ok(outcome);
+        let desired = match produced.target {
+            Fate::Written(desired) => desired,
+            Fate::Retained => return Ok(Outcome::Unchanged),
+            Fate::Deleted => {
+                let (outcome, keys) =
+                    output::remove(&self.options.output, target).map_err(failed)?;
+                row.keys = keys;
+                return Ok(outcome);
+            }
         };
         let uid = observed.object.metadata.uid.clone().unwrap_or_default();
         let owner = Owner {
@@ -353,13 +359,14 @@ fn late(stage: Stage, timeout: Duration, lacking: Vec<String>) -> Outcome {
 }
 
 fn lacking(read: &Read) -> String {
-    let property = read
-        .pick
-        .property
-        .as_ref()
-        .map(|p| format!(" property \"{p}\""))
-        .unwrap_or_default();
-    format!("key \"{}\"{property} of {}", read.key, read.store)
+    let what = match &read.wanted {
+        Wanted::Search(_) => format!("what is found by \"{}\"", read.key()),
+        Wanted::Object(object) => match &object.pick.property {
+            Some(property) => format!("key \"{}\" property \"{property}\"", object.key),
+            None => format!("key \"{}\"", object.key),
+        },
+    };
+    format!("{what} of {}", read.store)
 }
 
 /// Who writes which target; the first by name has it.

@@ -12,13 +12,14 @@ use std::time::Duration;
 use postern_core::absence::{self, Evidence, Share, Verdict, Why};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::SyncPlan;
-use postern_core::plugin::{Part, Pick};
+use postern_core::plugin::{Part, Pick, Query};
 use postern_core::store::StoreId;
 use tokio::time::Instant;
 
-use crate::doors::{Doors, asked, wanted};
+use crate::doors::{Doors, ask_as, asked};
 use crate::fetcher::{Object, Reader, Span};
 use crate::identity::Identity;
+use crate::trial::{Want, want};
 
 /// Objects that one identity remembers; beyond it, an object counts as never seen, which only holds an absence back.
 const MOST: usize = 1 << 16;
@@ -43,6 +44,13 @@ struct Seen {
     state: State,
     /// When the fetch of the last answer began; an older one that arrives later changes nothing.
     began: Instant,
+}
+
+/// What one identity remembers: objects, and searches as wholes.
+#[derive(Hash)]
+enum Thing<'a> {
+    Object(&'a Object),
+    Search(&'a Query),
 }
 
 #[derive(Default)]
@@ -71,23 +79,11 @@ impl Memory {
         if with_value.is_none() && !is_absent(answer) {
             return;
         }
-        let hash = self.keys.hash_one(object);
+        let hash = self.keys.hash_one(Thing::Object(object));
         let mut inner = self.lock();
-        let full = inner.seen.len() >= MOST;
-        let old = inner.seen.get(&hash).copied();
-        if old.is_some_and(|old| old.began > began) || (old.is_none() && full) {
+        if !inner.note(hash, with_value.is_some(), began) {
             return;
         }
-        let state = match (with_value, old.map(|old| old.state)) {
-            (Some(_), _) => State::Present,
-            (None, Some(absent @ State::Absent { .. })) => absent,
-            (None, before) => State::Absent {
-                known: before.is_some(),
-                since: began,
-                held: None,
-            },
-        };
-        inner.seen.insert(hash, Seen { state, began });
         let pick = with_value.and_then(|at| picks.get(at));
         if let Some(pick) = pick.filter(|_| inner.sample.len() < SAMPLE) {
             let chosen = || (object.clone(), pick.clone());
@@ -95,10 +91,16 @@ impl Memory {
         }
     }
 
+    /// A search was made, and found something or nothing.
+    pub(crate) fn searched(&self, query: &Query, found: bool, began: Instant) {
+        let hash = self.keys.hash_one(Thing::Search(query));
+        self.lock().note(hash, found, began);
+    }
+
     /// What is known about an absence, as of now. `pass` is how far back an absence counts as of the same pass.
-    fn evidence(&self, object: &Object, pass: Duration) -> Evidence {
+    fn evidence(&self, thing: &Thing<'_>, pass: Duration) -> Evidence {
         let inner = self.lock();
-        let (known, held) = match inner.seen.get(&self.keys.hash_one(object)).map(|s| s.state) {
+        let (known, held) = match inner.seen.get(&self.keys.hash_one(thing)).map(|s| s.state) {
             None => (false, None),
             Some(State::Present) => (true, None),
             Some(State::Absent { known, held, .. }) => (known, held.map(|at| at.elapsed())),
@@ -111,9 +113,9 @@ impl Memory {
         }
     }
 
-    /// A sync has been told to wait for this object.
-    fn hold(&self, object: &Object) {
-        let hash = self.keys.hash_one(object);
+    /// A sync has been told to wait for this.
+    fn hold(&self, thing: &Thing<'_>) {
+        let hash = self.keys.hash_one(thing);
         if let Some(Seen {
             state: State::Absent { held, .. },
             ..
@@ -142,6 +144,28 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No invariant spans a panic: each change is one insertion.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Notes whether there was a value; false where that says nothing new, or nothing more is remembered.
+    fn note(&mut self, hash: u64, value: bool, began: Instant) -> bool {
+        let full = self.seen.len() >= MOST;
+        let old = self.seen.get(&hash).copied();
+        if old.is_some_and(|old| old.began > began) || (old.is_none() && full) {
+            return false;
+        }
+        let state = match (value, old.map(|old| old.state)) {
+            (true, _) => State::Present,
+            (false, Some(absent @ State::Absent { .. })) => absent,
+            (false, before) => State::Absent {
+                known: before.is_some(),
+                since: began,
+                held: None,
+            },
+        };
+        self.seen.insert(hash, Seen { state, began });
+        true
     }
 }
 
@@ -184,12 +208,17 @@ struct Doubt<'a> {
     plan: &'a SyncPlan,
     identity: Arc<Identity>,
     reader: Arc<dyn Reader>,
+    /// Positions among the plan's reads, and what is asked there.
     positions: Vec<usize>,
+    wants: Vec<Want>,
 }
 
 impl Doubt<'_> {
-    fn object(&self, at: usize) -> (Object, Pick) {
-        wanted(&self.plan.reads[at])
+    fn thing(&self, at: usize) -> Thing<'_> {
+        match &self.wants[at] {
+            Want::Object(object, _) => Thing::Object(object),
+            Want::Search(query) => Thing::Search(query),
+        }
     }
 
     /// An absence counts as of the same pass as another if they were seen within an interval, with some tolerance.
@@ -198,45 +227,48 @@ impl Doubt<'_> {
         interval.saturating_add(interval / 10)
     }
 
-    fn verdict(&self, at: usize) -> Verdict {
-        let evidence = self
-            .identity
-            .fetcher
-            .memory
-            .evidence(&self.object(at).0, self.pass());
-        absence::judge(&evidence, self.plan.absence.interval)
+    fn evidence(&self, n: usize) -> Evidence {
+        let memory = &self.identity.fetcher.memory;
+        memory.evidence(&self.thing(n), self.pass())
+    }
+
+    fn verdict(&self, n: usize) -> Verdict {
+        absence::judge(&self.evidence(n), self.plan.absence.interval)
     }
 
     /// Whether no second fetch can help yet: something is held back already, and its time has not come.
     fn waits(&self) -> Option<Failure> {
-        let memory = &self.identity.fetcher.memory;
-        self.positions.iter().find_map(|at| {
-            memory.evidence(&self.object(*at).0, self.pass()).held?;
-            match self.verdict(*at) {
-                Verdict::Hold(why) => Some(self.held_back(why, *at)),
+        (0..self.positions.len()).find_map(|n| {
+            self.evidence(n).held?;
+            match self.verdict(n) {
+                Verdict::Hold(why) => Some(self.held_back(why, n)),
                 Verdict::Believe => None,
             }
         })
     }
 
-    fn held_back(&self, why: Why, at: usize) -> Failure {
-        let read = &self.plan.reads[at];
+    fn held_back(&self, why: Why, n: usize) -> Failure {
+        let read = &self.plan.reads[self.positions[n]];
         let digest = &self.identity.plugin.digest;
-        self.identity.fetcher.memory.hold(&self.object(at).0);
-        absence::held_back(why, &read.key, &read.store.to_string(), digest)
+        self.identity.fetcher.memory.hold(&self.thing(n));
+        absence::held_back(why, read.key(), &read.store.to_string(), digest)
     }
 
-    /// Fetches the absent objects again, and beside them some that are known, so that a loss of many is seen as one.
+    /// Fetches what is absent again, and beside it some objects that are known, so that a loss of many is seen as one.
     async fn ask_again(&self, wait: Duration) -> Vec<Result<Part, Failure>> {
         let now = Instant::now();
         let span = Span {
             due: now,
             deadline: now + wait,
         };
-        let mut wanted: Vec<_> = self.positions.iter().map(|at| self.object(*at)).collect();
-        wanted.extend(self.identity.fetcher.memory.sample(self.pass()));
-        let fetcher = &self.identity.fetcher;
-        let mut answers = fetcher.fetch(&self.reader, wanted, span).await;
+        let mut wants = self.wants.clone();
+        let sample = self.identity.fetcher.memory.sample(self.pass());
+        wants.extend(
+            sample
+                .into_iter()
+                .map(|(object, pick)| Want::Object(object, pick)),
+        );
+        let mut answers = ask_as(&self.identity, &self.reader, wants, span).await;
         answers.truncate(self.positions.len());
         answers
     }
@@ -250,15 +282,15 @@ impl Doubt<'_> {
             return Err(failure);
         }
         let answers = self.ask_again(wait).await;
-        let still = absence::absences(&answers);
+        let still = absence::absences(self.plan, self.positions.iter().copied().zip(&answers));
         let mut held = None;
-        for at in still
-            .iter()
-            .map(|n| self.positions[*n])
+        let absent = |n: &usize| still.contains(&self.positions[*n]);
+        for n in (0..self.positions.len())
+            .filter(absent)
             .filter(|_| !accepted)
         {
-            if let Verdict::Hold(why) = self.verdict(at) {
-                held.get_or_insert(self.held_back(why, at));
+            if let Verdict::Hold(why) = self.verdict(n) {
+                held.get_or_insert(self.held_back(why, n));
             }
         }
         match held {
@@ -278,8 +310,8 @@ impl Doors {
         plan: &SyncPlan,
         answers: &mut [Result<Part, Failure>],
     ) -> Result<(), Failure> {
-        let absent = absence::absences(answers);
-        if absent.is_empty() || !plan.absence.forgives() || !plan.absence.at_stake {
+        let absent = absence::absences(plan, answers.iter().enumerate());
+        if absent.is_empty() || !plan.absence.at_stake {
             return Ok(());
         }
         let mut by_store: BTreeMap<&StoreId, Vec<usize>> = BTreeMap::new();
@@ -301,6 +333,7 @@ impl Doors {
                 plan,
                 reader,
                 identity,
+                wants: positions.iter().map(|at| want(&plan.reads[*at])).collect(),
                 positions,
             };
             for (at, answer) in doubt.settle(self.preparer.settings.wait_deadline).await? {

@@ -6,22 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postern_api::external_secret::StoreKind;
-use postern_core::absence::{self, Produced};
+use postern_core::absence::{self, Fate, Produced};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Read, SyncPlan};
-use postern_core::plugin::{Part, Pick, PluginHost, RenderJob, Rendered, Revision};
-use postern_core::shape;
+use postern_core::plugin::{Part, PluginHost, RenderJob, Rendered, Revision};
+use postern_core::shape::{self, Omitted, Shaped, Shaping};
 use postern_core::store::{Store, StoreId};
 use postern_core::template;
 use tokio::time::Instant;
 
 use crate::credentials::Credentials;
-use crate::fetcher::{Object, Reader, Span};
+use crate::fetcher::{Reader, Span};
+use crate::find;
 use crate::identity::Identity;
 use crate::prepare::Preparer;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::trial::{self, Fallback, Wish};
+use crate::trial::{self, Fallback, Want, Wish, want};
 
 /// The template engine of targets.
 const ENGINE: &str = "go";
@@ -81,10 +82,8 @@ impl Doors {
             by_store.entry(&read.store).or_default().push(at);
         }
         let asked = by_store.into_iter().map(|(id, positions)| async move {
-            let wanted = positions.iter().map(|at| wanted(&reads[*at])).collect();
-            let answers = self
-                .fetch_from(stores.get(id), wanted, namespace, due)
-                .await;
+            let wants = positions.iter().map(|at| want(&reads[*at])).collect();
+            let answers = self.fetch_from(stores.get(id), wants, namespace, due).await;
             positions.into_iter().zip(answers).collect::<Vec<_>>()
         });
         let mut answers: Vec<_> = futures::future::join_all(asked)
@@ -116,10 +115,37 @@ impl Doors {
 
     /// Renders all templates of one target with the engine of this name; the Go engine where it has none.
     pub async fn render(&self, engine: Option<&str>, job: RenderJob) -> Result<Rendered, Failure> {
+        let rendered = self.render_all(engine, &[job]).await?;
+        Ok(rendered.into_iter().next().unwrap_or_default())
+    }
+
+    /// Renders many jobs in one call; one answer a job, one text a template.
+    async fn render_all(
+        &self,
+        engine: Option<&str>,
+        jobs: &[RenderJob],
+    ) -> Result<Vec<Rendered>, Failure> {
         let host = &self.preparer.host;
-        let name = engine.unwrap_or(ENGINE);
-        let engine = host.engine(name)?;
-        trial::render(&**host, &engine, job).await
+        let engine = host.engine(engine.unwrap_or(ENGINE))?;
+        trial::render(&**host, &engine, jobs).await
+    }
+
+    /// Shapes answers, with the render door for the rewrites that are templates.
+    async fn shape(
+        &self,
+        plan: &SyncPlan,
+        answers: Vec<Result<Part, Failure>>,
+    ) -> Result<Shaped, Failure> {
+        let mut step = shape::begin(plan, answers)?;
+        loop {
+            step = match step {
+                Shaping::Done(shaped) => return Ok(shaped),
+                Shaping::Render(pending) => {
+                    let rendered = self.render_all(None, pending.jobs()).await?;
+                    pending.resume(rendered)?
+                }
+            };
+        }
     }
 
     /// The steps of a sync from fetch to what the target shall be.
@@ -131,14 +157,23 @@ impl Doors {
             .fetch(&plan.stores, &plan.reads, &plan.namespace, due)
             .await;
         self.confirm(plan, &mut answers).await?;
-        let missing = absence::missing(plan, &absence::absences(&answers));
-        if absence::is_gone(plan, &missing) {
+        let absent = absence::absences(plan, answers.iter().enumerate());
+        let missing = absence::missing(plan, &absent, &answers);
+        if absence::is_gone(plan, &absent) {
             return Ok(Produced {
-                target: None,
+                target: Fate::Deleted,
                 missing,
+                omitted: Omitted::default(),
             });
         }
-        let data = shape::shape(plan, answers)?;
+        let Shaped { data, omitted, .. } = self.shape(plan, answers).await?;
+        if absence::is_retained(plan, &data) {
+            return Ok(Produced {
+                target: Fate::Retained,
+                missing,
+                omitted,
+            });
+        }
         let rendered = match template::job(plan, &data) {
             None => None,
             Some(job) => {
@@ -147,8 +182,9 @@ impl Doors {
             }
         };
         Ok(Produced {
-            target: Some(template::compose(plan, data, rendered)?),
+            target: Fate::Written(template::compose(plan, data, rendered)?),
             missing,
+            omitted,
         })
     }
 
@@ -177,18 +213,18 @@ impl Doors {
     async fn fetch_from(
         &self,
         store: Option<&Arc<Store>>,
-        wanted: Vec<(Object, Pick)>,
+        wants: Vec<Want>,
         namespace: &str,
         due: Instant,
     ) -> Vec<Result<Part, Failure>> {
-        let n = wanted.len();
+        let n = wants.len();
         let Some(store) = store else {
             let what = "a read names a store that its plan does not have";
             return vec![Err(Failure::new(Stage::Fetch, Code::Internal, what)); n];
         };
         let wish = Wish {
             store: store.clone(),
-            wanted,
+            wants,
             namespace: namespace.to_owned(),
             due,
         };
@@ -241,14 +277,48 @@ async fn ask(preparer: &Arc<Preparer>, wish: &Wish) -> Vec<Result<Part, Failure>
     let asked = asked(preparer, &wish.store, &wish.namespace, wish.due).await;
     let (reader, identity) = match asked {
         Ok(asked) => asked,
-        Err(failure) => return vec![Err(failure); wish.wanted.len()],
+        Err(failure) => return vec![Err(failure); wish.wants.len()],
     };
     let span = Span {
         due: wish.due,
         deadline: Instant::now() + preparer.settings.wait_deadline,
     };
-    let wanted = wish.wanted.clone();
-    identity.fetcher.fetch(&reader, wanted, span).await
+    ask_as(&identity, &reader, wish.wants.clone(), span).await
+}
+
+/// Asks as an identity: objects in as few calls as fit, and searches beside them. Answers in order.
+pub(crate) async fn ask_as(
+    identity: &Identity,
+    reader: &Arc<dyn Reader>,
+    wants: Vec<Want>,
+    span: Span,
+) -> Vec<Result<Part, Failure>> {
+    let (mut objects, mut object_places) = (Vec::new(), Vec::new());
+    let (mut searches, mut search_places) = (Vec::new(), Vec::new());
+    for (place, want) in wants.into_iter().enumerate() {
+        match want {
+            Want::Object(object, pick) => {
+                objects.push((object, pick));
+                object_places.push(place);
+            }
+            Want::Search(query) => {
+                searches.push(query);
+                search_places.push(place);
+            }
+        }
+    }
+    let searches = searches
+        .iter()
+        .map(|query| find::find(identity, reader, query, span));
+    let (objects, searches) = tokio::join!(
+        identity.fetcher.fetch(reader, objects, span),
+        futures::future::join_all(searches)
+    );
+    let objects = object_places.into_iter().zip(objects);
+    let searches = search_places.into_iter().zip(searches);
+    let mut answers: Vec<_> = objects.chain(searches).collect();
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// As whom a namespace asks a store, and who reads as it.
@@ -298,13 +368,4 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
                 })
         }
     }
-}
-
-pub(crate) fn wanted(read: &Read) -> (Object, Pick) {
-    let object = Object {
-        key: read.key.clone(),
-        version: read.version.clone(),
-        metadata: read.metadata,
-    };
-    (object, read.pick.clone())
 }

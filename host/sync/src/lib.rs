@@ -8,6 +8,7 @@ mod absence;
 mod credentials;
 mod doors;
 mod fetcher;
+mod find;
 mod identity;
 mod pinned;
 pub mod plugins;

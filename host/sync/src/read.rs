@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plugin::{Answer, Answering, Outcome, Part, Request, Session};
+use postern_core::plugin::{Answer, Answering, Call, Outcome, Part, Query, Request, Session};
 use postern_core::secret::SecretValue;
 use tokio::time::Instant;
 
-use crate::fetcher::Reader;
+use crate::fetcher::{Listing, Reader};
 use crate::identity::Identity;
 use crate::prepare::Preparer;
 use crate::session::{self, Opener, Token};
@@ -72,17 +72,23 @@ impl Access {
         requests: &[Request],
     ) -> Result<Vec<Outcome>, Failure> {
         let deadline = self.preparer.settings.call_deadline;
-        let mut call = self.identity.call(deadline);
+        let call = self.reading_call(token);
+        bounded(deadline, self.preparer.host.read(&call, requests)).await
+    }
+
+    /// A call with what a reader may see: the session, or the credentials of a provider without a login.
+    pub(crate) fn reading_call(&self, token: Option<&Token>) -> Call {
+        let mut call = self.identity.call(self.preparer.settings.call_deadline);
         match token {
             Some(token) => call.session = Some(token.value.clone()),
             None => call.credentials = self.identity.grants().credentials.clone(),
         }
-        bounded(deadline, self.preparer.host.read(&call, requests)).await
+        call
     }
 
     /// This identity or, where it was given up because a credential changed, the one that took its place; with the
     /// session, where the provider has one.
-    async fn living(&self) -> Result<(Self, Option<Token>), Failure> {
+    pub(crate) async fn living(&self) -> Result<(Self, Option<Token>), Failure> {
         if !self.identity.plugin.has_login {
             return Ok((self.clone(), None));
         }
@@ -113,7 +119,7 @@ impl Access {
     }
 
     /// After a refusal: as whom and with which session to ask once more; none where that is of no use.
-    async fn again(
+    pub(crate) async fn again(
         &self,
         token: Option<&Token>,
         began: Instant,
@@ -198,6 +204,10 @@ impl Reader for Access {
     fn read<'a>(&'a self, requests: &'a [Request]) -> Answering<'a, Vec<Outcome>> {
         Box::pin(self.read_batch(requests))
     }
+
+    fn list<'a>(&'a self, query: &'a Query) -> Answering<'a, Listing> {
+        Box::pin(self.list_all(query))
+    }
 }
 
 impl Opener for Access {
@@ -242,7 +252,7 @@ impl Opener for Access {
     }
 }
 
-async fn bounded<T>(
+pub(crate) async fn bounded<T>(
     deadline: Duration,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

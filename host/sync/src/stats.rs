@@ -9,6 +9,8 @@ pub struct Stats {
     pub reads: u64,
     /// Calls that carried them.
     pub batches: u64,
+    /// Pages of searches asked of backends.
+    pub lists: u64,
     /// Reads that were served by another's request.
     pub coalesced: u64,
     /// Sessions opened.
@@ -23,6 +25,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) reads: AtomicU64,
     pub(crate) batches: AtomicU64,
+    pub(crate) lists: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     pub(crate) logins: AtomicU64,
     pub(crate) renewals: AtomicU64,
@@ -39,6 +42,7 @@ impl Counters {
         Stats {
             reads: read(&self.reads),
             batches: read(&self.batches),
+            lists: read(&self.lists),
             coalesced: read(&self.coalesced),
             logins: read(&self.logins),
             renewals: read(&self.renewals),

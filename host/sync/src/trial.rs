@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postern_core::failure::{Blame, Code, Failure, Stage};
-use postern_core::plugin::{Digest, Part, Pick, PluginHost, RenderJob, Rendered, Revision};
+use postern_core::plan::{Read, Wanted};
+use postern_core::plugin::{Digest, Part, Pick, PluginHost, Query, RenderJob, Rendered, Revision};
 use postern_core::store::Store;
 use tokio::time::Instant;
 
@@ -66,9 +67,30 @@ pub(crate) fn pinned(serving: &Preparer, revision: &Arc<Revision>) -> Result<Pre
 #[derive(Clone)]
 pub(crate) struct Wish {
     pub(crate) store: Arc<Store>,
-    pub(crate) wanted: Vec<(Object, Pick)>,
+    pub(crate) wants: Vec<Want>,
     pub(crate) namespace: String,
     pub(crate) due: Instant,
+}
+
+/// What one read of a plan asks for.
+#[derive(Clone)]
+pub(crate) enum Want {
+    Object(Object, Pick),
+    Search(Query),
+}
+
+pub(crate) fn want(read: &Read) -> Want {
+    match &read.wanted {
+        Wanted::Object(object) => Want::Object(
+            Object {
+                key: object.key.clone(),
+                version: object.version.clone(),
+                metadata: object.metadata,
+            },
+            object.pick.clone(),
+        ),
+        Wanted::Search(query) => Want::Search(query.clone()),
+    }
 }
 
 /// The failure of an answer.
@@ -115,14 +137,13 @@ pub(crate) fn agreed(
 pub(crate) async fn render(
     host: &dyn PluginHost,
     engine: &Revision,
-    job: RenderJob,
-) -> Result<Rendered, Failure> {
-    let jobs = [job];
-    let rendered = render_once(host, engine, &jobs).await;
+    jobs: &[RenderJob],
+) -> Result<Vec<Rendered>, Failure> {
+    let rendered = render_once(host, engine, jobs).await;
     let (Some(fallback), Some(failure)) = (&engine.fallback, first_failure(&rendered)) else {
         return rendered;
     };
-    let second = render_once(host, fallback, &jobs).await;
+    let second = render_once(host, fallback, jobs).await;
     if first_failure(&second).is_some() {
         return rendered;
     }
@@ -135,26 +156,27 @@ pub(crate) async fn render(
 async fn render_once(
     host: &dyn PluginHost,
     engine: &Revision,
-    jobs: &[RenderJob; 1],
-) -> Result<Rendered, Failure> {
-    let mut rendered = host.render(&engine.digest, jobs, &Vec::new()).await?;
-    match (rendered.pop(), rendered.is_empty()) {
-        (Some(only), true) if only.len() == jobs[0].templates.len() => Ok(only),
-        _ => Err(Failure::new(
-            Stage::Render,
-            Code::ContractBroken,
-            format!(
-                "the template engine \"{}\" did not answer each template of the one job it was given",
-                engine.descriptor.name
-            ),
-        )),
+    jobs: &[RenderJob],
+) -> Result<Vec<Rendered>, Failure> {
+    let rendered = host.render(&engine.digest, jobs, &Vec::new()).await?;
+    let fits = |(job, texts): (&RenderJob, &Rendered)| job.templates.len() == texts.len();
+    if rendered.len() == jobs.len() && jobs.iter().zip(&rendered).all(fits) {
+        return Ok(rendered);
     }
+    Err(Failure::new(
+        Stage::Render,
+        Code::ContractBroken,
+        format!(
+            "the template engine \"{}\" did not answer each template of each job it was given",
+            engine.descriptor.name
+        ),
+    ))
 }
 
-fn first_failure(rendered: &Result<Rendered, Failure>) -> Option<&Failure> {
+fn first_failure(rendered: &Result<Vec<Rendered>, Failure>) -> Option<&Failure> {
     match rendered {
         Err(failure) => Some(failure),
-        Ok(texts) => texts.iter().find_map(|text| text.as_ref().err()),
+        Ok(jobs) => jobs.iter().flatten().find_map(|text| text.as_ref().err()),
     }
 }
 

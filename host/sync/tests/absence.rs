@@ -22,13 +22,8 @@ use tokio::time::{Instant, sleep};
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 fn plan(store: &Arc<Store>, policy: DeletionPolicy, keys: &[&str]) -> SyncPlan {
-    let entry = |(index, key): (usize, &&str)| Entry {
-        position: Position::Data(index),
-        secret_key: Some((*key).to_owned()),
-        conversion: Default::default(),
-        decoding: Default::default(),
-        null_bytes: Default::default(),
-    };
+    let entry =
+        |(index, key): (usize, &&str)| Entry::plain(Position::Data(index), Some((*key).to_owned()));
     SyncPlan {
         namespace: "team".into(),
         name: "es".into(),
@@ -76,14 +71,21 @@ async fn produce(desk: &Desk, plan: &SyncPlan) -> Result<Produced, Failure> {
 
 async fn all_live(desk: &Desk, plans: &[SyncPlan]) {
     for plan in plans {
-        assert!(produce(desk, plan).await.unwrap().target.is_some());
+        assert!(
+            produce(desk, plan)
+                .await
+                .unwrap()
+                .target
+                .desired()
+                .is_some()
+        );
     }
 }
 
 /// Whether the target is to be deleted; the code where the sync failed.
 async fn goes(desk: &Desk, plan: &SyncPlan) -> Result<bool, Code> {
     let produced = produce(desk, plan).await.map_err(|failure| failure.code)?;
-    Ok(produced.target.is_none())
+    Ok(produced.target.desired().is_none())
 }
 
 fn times_asked(desk: &Desk, key: &str) -> usize {
@@ -114,7 +116,7 @@ async fn a_value_that_is_back_at_the_second_fetch_is_taken() {
     sleep(Duration::from_millis(8)).await;
     put(&desk, "3");
     let produced = syncing.await.unwrap().unwrap();
-    assert_eq!(produced.target.unwrap().data["3"], "v".into());
+    assert_eq!(produced.target.desired().unwrap().data["3"], "v".into());
     assert!(produced.missing.is_empty());
 }
 
@@ -191,7 +193,13 @@ async fn merge_drops_the_absent_key_and_retain_fails() {
     vanish(&desk, [3]);
     let merge = plan(&store, DeletionPolicy::Merge, &["2", "3"]);
     let produced = produce(&desk, &merge).await.unwrap();
-    let keys: Vec<_> = produced.target.unwrap().data.into_keys().collect();
+    let keys: Vec<_> = produced
+        .target
+        .desired()
+        .unwrap()
+        .data
+        .into_keys()
+        .collect();
     assert_eq!((keys, produced.missing.len()), (vec!["2".to_owned()], 1));
     let retain = plan(&store, DeletionPolicy::Retain, &["2", "3"]);
     assert_eq!(goes(&desk, &retain).await, Err(Code::Absent));

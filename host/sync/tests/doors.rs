@@ -150,13 +150,7 @@ async fn a_sync_produces_what_its_target_shall_be() {
         name: "es".into(),
         stores: BTreeMap::from([(store.id.clone(), store.clone())]),
         reads: vec![whole(&store, "db")],
-        entries: vec![Entry {
-            position: Position::Data(0),
-            secret_key: Some("a".into()),
-            conversion: Default::default(),
-            decoding: Default::default(),
-            null_bytes: Default::default(),
-        }],
+        entries: vec![Entry::plain(Position::Data(0), Some("a".into()))],
         target_name: "target".into(),
         absence: Default::default(),
         template: serde_json::from_value(json!({"data": {"url": "x{{ .a }}"}})).unwrap(),
@@ -169,7 +163,7 @@ async fn a_sync_produces_what_its_target_shall_be() {
         .await
         .unwrap();
     assert_eq!(
-        desired.target.unwrap().data,
+        desired.target.desired().unwrap().data,
         BTreeMap::from([("url".to_owned(), "xA".into())])
     );
     desk.host.world().values.clear();

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
-use postern_api::external_secret::RefreshPolicy;
+use postern_api::external_secret::{DataFrom, RefreshPolicy};
 
 use super::target::was_deleted;
 use super::{Observed, invalid, stores_of};
+use crate::conclude::RETAINED;
 use crate::failure::Failure;
 use crate::{go, schedule};
 
@@ -22,7 +23,7 @@ pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
         .filter(|v| !v.is_empty())?;
     let as_it_shall_be = match &observed.target {
         Some(target) => target.is_valid(),
-        None => was_deleted(&observed.object),
+        None => was_deleted(&observed.object) || was_retained(&observed.object),
     };
     if !as_it_shall_be {
         return None;
@@ -40,6 +41,15 @@ pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
             (!changed && last <= observed.now && observed.now < due).then_some(Some(due))
         }
     }
+}
+
+/// Whether the last sync had nothing to make a target of, and so made none.
+fn was_retained(object: &ExternalSecret) -> bool {
+    let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        let message = condition.message.as_deref().unwrap_or_default();
+        condition.type_ == "Ready" && message.starts_with(RETAINED)
+    })
 }
 
 /// When the last sync that succeeded began.
@@ -77,18 +87,21 @@ pub fn seed(object: &ExternalSecret) -> String {
         .map(|s| format!("{s}/{}", s.namespace))
         .unwrap_or_default();
     let spec = &object.spec;
-    let extract = spec
-        .data_from
-        .iter()
-        .flatten()
-        .find_map(|d| d.extract.as_ref())
-        .map(|r| &r.key);
+    let from = |d: &DataFrom| match (&d.extract, &d.find) {
+        (Some(extract), _) => Some(extract.key.clone()),
+        (None, Some(find)) => {
+            let name = find.name.as_ref().and_then(|n| n.regexp.as_deref());
+            let path = find.path.as_deref().unwrap_or_default();
+            Some(format!("find {path} {}", name.unwrap_or_default()))
+        }
+        (None, None) => None,
+    };
     let key = spec
         .data
         .iter()
         .flatten()
         .next()
-        .map(|d| &d.remote_ref.key)
-        .or(extract);
-    format!("{store}/{}", key.map(String::as_str).unwrap_or_default())
+        .map(|d| d.remote_ref.key.clone())
+        .or_else(|| spec.data_from.iter().flatten().find_map(from));
+    format!("{store}/{}", key.unwrap_or_default())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use postern_core::plugin::Found;
 use postern_core::secret::SecretValue;
 
 use super::*;
@@ -20,6 +21,7 @@ impl Pending for Syncs {
 struct Backend {
     values: Mutex<BTreeMap<String, Result<String, Failure>>>,
     asked: Mutex<Vec<Vec<Request>>>,
+    lists: Mutex<Vec<Query>>,
     latency: Duration,
     running: AtomicUsize,
     most_running: AtomicUsize,
@@ -53,6 +55,30 @@ impl Reader for Backend {
             self.running.fetch_sub(1, Ordering::SeqCst);
             assert!(!self.panics, "the reader was told to panic");
             Ok(outcomes)
+        })
+    }
+
+    fn list<'a>(&'a self, query: &'a Query) -> Answering<'a, Listing> {
+        Box::pin(async move {
+            let began = Instant::now();
+            self.lists.lock().unwrap().push(query.clone());
+            let keys: Vec<String> = self.values.lock().unwrap().keys().cloned().collect();
+            self.most_running.fetch_max(
+                self.running.fetch_add(1, Ordering::SeqCst) + 1,
+                Ordering::SeqCst,
+            );
+            tokio::time::sleep(self.latency).await;
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            let found = keys.into_iter().map(|key| Found {
+                key,
+                name: None,
+                version: None,
+                value: None,
+            });
+            Ok(Listing {
+                began,
+                found: found.collect(),
+            })
         })
     }
 }
@@ -158,7 +184,7 @@ impl Desk {
     }
 
     fn kept_bytes(&self) -> usize {
-        self.fetcher.lock().kept_bytes
+        self.fetcher.lock().objects.kept_bytes()
     }
 }
 
@@ -499,4 +525,79 @@ async fn a_waiter_gives_up_at_its_deadline() {
         Err(Code::Timeout)
     );
     assert_eq!(began.elapsed(), 5 * SECOND);
+}
+
+async fn search(desk: &Desk, path: &str, due: Instant) -> Vec<String> {
+    let reader: Arc<dyn Reader> = desk.backend.clone();
+    let query = Query {
+        path: Some(path.into()),
+        ..Query::default()
+    };
+    let span = Span {
+        due,
+        deadline: Instant::now() + 60 * SECOND,
+    };
+    let listing = desk.fetcher.list(&reader, &query, span).await.unwrap();
+    listing
+        .found
+        .iter()
+        .map(|found| found.key.clone())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_searches_share_one_list_and_others_do_not() {
+    let desk = desk(0, 8, slow());
+    desk.backend.set("a", "1");
+    let due = Instant::now();
+    let all = (0..20).map(|n| search(&desk, if n % 2 == 0 { "x" } else { "y" }, due));
+    for found in futures::future::join_all(all).await {
+        assert_eq!(found, ["a"]);
+    }
+    assert_eq!(desk.backend.lists.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_began_before_a_change_is_not_given_to_who_is_due_after_it() {
+    let desk = desk(0, 8, slow());
+    desk.backend.set("a", "1");
+    let (early, late) = tokio::join!(search(&desk, "x", Instant::now()), async {
+        tokio::time::sleep(SECOND / 2).await;
+        desk.backend.set("b", "2");
+        search(&desk, "x", Instant::now()).await
+    });
+    assert_eq!(
+        (early, late),
+        (vec!["a".to_owned()], vec!["a".to_owned(), "b".to_owned()])
+    );
+    assert_eq!(desk.backend.lists.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn searches_and_reads_count_against_one_limit() {
+    let desk = desk(1, 2, slow());
+    desk.backend.set("a", "1");
+    let due = Instant::now();
+    let paths: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+    let searches = paths.iter().map(|path| search(&desk, path, due));
+    let reads = futures::future::join_all((0..6).map(|n| desk.start(&n.to_string(), None)));
+    tokio::join!(futures::future::join_all(searches), reads);
+    assert_eq!(desk.backend.most_running.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_kept_only_while_a_sync_that_was_due_before_is_under_way() {
+    let desk = desk(0, 8, slow());
+    desk.backend.set("a", "1");
+    let due = Instant::now();
+    *desk.syncs.0.lock().unwrap() = Some(due);
+    tokio::time::sleep(SECOND / 10).await;
+    search(&desk, "x", due).await;
+    search(&desk, "x", due).await;
+    assert_eq!(desk.backend.lists.lock().unwrap().len(), 1);
+    *desk.syncs.0.lock().unwrap() = None;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(desk.fetcher.lock().lists.kept_bytes(), 0);
+    search(&desk, "x", due).await;
+    assert_eq!(desk.backend.lists.lock().unwrap().len(), 2);
 }

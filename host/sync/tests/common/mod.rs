@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use postern_api::external_secret::StoreKind;
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plan::Read;
+use postern_core::plan::{self, Read, Wanted};
 use postern_core::plugin::*;
 use postern_core::secret::SecretValue;
 use postern_core::store::{self, Store, StoreId};
@@ -45,10 +45,19 @@ pub struct World {
     pub closed: Vec<String>,
     pub close_hangs: bool,
     pub reads: Vec<(Call, Vec<Request>)>,
+    /// Searches: who asked, what, and from where on.
+    pub finds: Vec<(Call, Query, Option<String>)>,
+    /// Hits on one page; all if 0.
+    pub page_size: usize,
+    /// The list brings the values along.
+    pub inline: bool,
+    pub find_failure: Option<Failure>,
     pub probes: Vec<Call>,
     pub probe_takes: Duration,
     pub examined: Vec<Vec<Credential>>,
     pub next_token: usize,
+    /// Jobs of each call of the template engine.
+    pub renders: Vec<Vec<RenderJob>>,
 }
 
 #[derive(Default)]
@@ -87,7 +96,7 @@ fn revision(key: &str) -> Revision {
             summary: String::new(),
         },
         has_login: key != "plain",
-        has_find: false,
+        has_find: key != "blind",
         is_engine: key == "go",
         bundled: true,
         permits: postern_core::grant::Permits::All,
@@ -125,6 +134,40 @@ impl World {
             None => password(call),
         };
         (self.accepted.is_empty() || self.accepted.contains(&who)).then_some(who)
+    }
+
+    /// One page of what lies below the query's path, without a look at names.
+    fn page(&self, call: &Call, query: &Query, after: Option<&str>) -> Result<Page, Failure> {
+        if self.who(call).is_none() {
+            return Err(failure(Code::Unauthenticated));
+        }
+        if let Some(failure) = &self.find_failure {
+            return Err(failure.clone());
+        }
+        let path = query.path.as_deref().unwrap_or_default();
+        let most = if self.page_size == 0 {
+            usize::MAX
+        } else {
+            self.page_size
+        };
+        let rest = self.values.iter().filter(|(key, _)| {
+            key.starts_with(path) && after.is_none_or(|after| key.as_str() > after)
+        });
+        let found: Vec<Found> = rest
+            .take(most)
+            .map(|(key, value)| Found {
+                key: key.clone(),
+                name: None,
+                version: None,
+                value: self.inline.then(|| value.as_str().into()),
+            })
+            .collect();
+        let next = (found.len() == most).then(|| found[most - 1].key.clone());
+        Ok(Page {
+            found,
+            next,
+            names_applied: false,
+        })
     }
 
     fn answer(&self, call: &Call, request: &Request) -> Answer {
@@ -277,8 +320,22 @@ impl PluginHost for FakeHost {
         })
     }
 
-    fn find<'a>(&'a self, _: &'a Call, _: &'a Query, _: Option<&'a str>) -> Answering<'a, Page> {
-        Box::pin(async { Ok(Page::default()) })
+    fn find<'a>(
+        &'a self,
+        call: &'a Call,
+        query: &'a Query,
+        after: Option<&'a str>,
+    ) -> Answering<'a, Page> {
+        Box::pin(async move {
+            let page = {
+                let mut world = self.world();
+                let asked = (call.clone(), query.clone(), after.map(str::to_owned));
+                world.finds.push(asked);
+                world.page(call, query, after)
+            };
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            page
+        })
     }
 
     fn render<'a>(
@@ -288,10 +345,18 @@ impl PluginHost for FakeHost {
         _: &'a Options,
     ) -> Answering<'a, Vec<Rendered>> {
         Box::pin(async move {
-            let render = |t: &Template| Ok(SecretValue::from(t.source.replace("{{ .a }}", "A")));
+            self.world().renders.push(jobs.to_vec());
+            let render = |job: &RenderJob, t: &Template| {
+                let mut text = t.source.replace("{{ .a }}", "A");
+                for datum in &job.data {
+                    let value = std::str::from_utf8(datum.value.expose()).unwrap();
+                    text = text.replace(&format!("{{{{ .{} }}}}", datum.path.join(".")), value);
+                }
+                Ok(SecretValue::from(text))
+            };
             Ok(jobs
                 .iter()
-                .map(|job| job.templates.iter().map(render).collect())
+                .map(|job| job.templates.iter().map(|t| render(job, t)).collect())
                 .collect())
         })
     }
@@ -540,10 +605,12 @@ pub fn whole(store: &Store, key: &str) -> Read {
     };
     Read {
         store: store.id.clone(),
-        key: key.into(),
-        version: None,
-        metadata: false,
-        pick,
+        wanted: Wanted::Object(plan::Object {
+            key: key.into(),
+            version: None,
+            metadata: false,
+            pick,
+        }),
     }
 }
 

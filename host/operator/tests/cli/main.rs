@@ -5,6 +5,7 @@
 mod chart;
 mod common;
 mod docs;
+mod external_secret;
 mod outside;
 mod plugin;
 mod quickstart;

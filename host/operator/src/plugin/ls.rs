@@ -284,7 +284,7 @@ fn active(plugin: &Plugin) -> Option<&str> {
     Some(active.digest.as_str())
 }
 
-fn condition<'a>(plugin: &'a Plugin, test: impl Fn(&Condition) -> bool) -> Option<&'a Condition> {
+fn condition(plugin: &Plugin, test: impl Fn(&Condition) -> bool) -> Option<&Condition> {
     let all = plugin.status.as_ref()?.conditions.as_ref()?;
     all.iter().find(|condition| test(condition))
 }

@@ -176,9 +176,12 @@ impl Installed {
         self.running = Some((stop, task));
     }
 
-    /// What was waited for, and which rights were refused meanwhile, which is the likely reason where it did not come.
+    /// What was waited for, and what the API server refused meanwhile.
     pub fn seen(&self, what: &str) -> String {
-        format!("{what}; refused were {:?}", crate::record::refused(self))
+        format!(
+            "{what}; the API server said {:#?}",
+            crate::record::errors(self)
+        )
     }
 
     /// Ends the controller as a pod ends.

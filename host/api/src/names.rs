@@ -9,6 +9,8 @@ pub const POSTERN_GROUP: &str = "postern.dev";
 pub const POSTERN_VERSION: &str = "v1alpha1";
 /// Annotation on a Plugin: digests that must not serve, separated by commas.
 pub const ANNOTATION_REFUSED_DIGESTS: &str = "postern.dev/refused-digests";
+/// Annotation on an ExternalSecret: what marks the actions of its templates, two texts with a space between them.
+pub const ANNOTATION_TEMPLATE_DELIMITERS: &str = "postern.dev/template-delimiters";
 /// Component of the events on Plugins.
 pub const EVENT_COMPONENT_PLUGIN: &str = "postern";
 /// Label `true` on every target that is managed.

@@ -11,6 +11,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
 use postern_core::conclude::Written;
+use postern_core::delimiters::Delimiters;
 use postern_core::failure::{Code, Failure};
 use postern_core::plan::PlanSettings;
 use postern_core::plugin::PluginHost;
@@ -47,6 +48,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Stores of another class are left alone.
     pub controller_class: String,
+    /// What marks the actions of templates.
+    pub delimiters: Delimiters,
     /// Syncs at once.
     pub in_flight: usize,
     /// Requests at the API server at once, beside watches.
@@ -66,6 +69,7 @@ impl Default for Options {
         Self {
             namespace: None,
             controller_class: "default".to_owned(),
+            delimiters: Delimiters::default(),
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
@@ -207,6 +211,7 @@ fn context(
         namespace: options.namespace.clone(),
         settings: PlanSettings {
             controller_class: options.controller_class.clone(),
+            delimiters: options.delimiters.clone(),
         },
         store_interval: options.doors.store_interval,
         world: World::default(),

@@ -425,6 +425,7 @@ mod tests {
                 ..Rule::default()
             },
             template: None,
+            delimiters: Default::default(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }

@@ -5,6 +5,7 @@
 
 pub mod absence;
 pub mod conclude;
+pub mod delimiters;
 pub mod egress;
 pub mod failure;
 pub mod go;

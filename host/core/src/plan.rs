@@ -20,6 +20,7 @@ pub use reads::{Entry, Object, Position, Read, Wanted, WhenAbsent};
 pub use target::target_name;
 
 use crate::absence;
+use crate::delimiters::Delimiters;
 use crate::failure::{Code, Failure, Stage};
 use crate::store::{Store, StoreId};
 
@@ -28,6 +29,8 @@ use crate::store::{Store, StoreId};
 pub struct PlanSettings {
     /// Stores with another class are left alone; a store without a class is everybody's.
     pub controller_class: String,
+    /// What marks the actions of templates, where the ExternalSecret does not say it itself.
+    pub delimiters: Delimiters,
 }
 
 /// What is known of a store.
@@ -116,6 +119,8 @@ pub struct SyncPlan {
     pub absence: absence::Rule,
     /// How the Secret is made of the values.
     pub template: Option<TargetTemplate>,
+    /// What marks the actions of its templates.
+    pub delimiters: Delimiters,
     /// Labels of the ExternalSecret, which a target without a template gets.
     pub labels: BTreeMap<String, String>,
     /// Annotations of the ExternalSecret, likewise.
@@ -204,6 +209,7 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         target_name,
         absence: target::absence_rule(observed),
         template: object.spec.target.as_ref().and_then(|t| t.template.clone()),
+        delimiters: Delimiters::of(object, &observed.settings.delimiters)?,
         labels: object.labels().clone(),
         annotations: object.annotations().clone(),
         namespace,

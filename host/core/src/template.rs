@@ -72,7 +72,7 @@ pub fn job(plan: &SyncPlan, data: &Data) -> Option<RenderJob> {
         .map(|(_, name, source)| Template {
             name: name.clone(),
             source: source.clone(),
-            options: Vec::new(),
+            options: plan.delimiters.options(),
         })
         .collect();
     if templates.is_empty() {

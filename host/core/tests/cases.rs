@@ -287,6 +287,7 @@ fn observed(case: &Value) -> Observed {
             .unwrap(),
         settings: PlanSettings {
             controller_class: "default".into(),
+            ..PlanSettings::default()
         },
     }
 }

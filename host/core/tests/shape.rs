@@ -52,6 +52,7 @@ fn shaped(entry: Entry, members: &BTreeMap<String, Vec<u8>>) -> Result<Data, Fai
         target_name: "t".into(),
         absence: Rule::default(),
         template: None,
+        delimiters: Default::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use postern_core::delimiters::Delimiters;
 use postern_guest_tools::project::Language;
 use postern_standalone::output::Layout;
 
@@ -161,6 +162,23 @@ pub struct Plugins {
         value_name = "CLASS"
     )]
     pub controller_class: String,
+    /// What begins an action in the templates of targets; the annotation postern.dev/template-delimiters of an
+    /// ExternalSecret wins [default: the engine's, {{ in Go].
+    #[arg(long, env = "POSTERN_TEMPLATE_LEFT_DELIMITER", value_name = "TEXT")]
+    pub template_left_delimiter: Option<String>,
+    /// What ends an action in the templates of targets [default: the engine's, }} in Go].
+    #[arg(long, env = "POSTERN_TEMPLATE_RIGHT_DELIMITER", value_name = "TEXT")]
+    pub template_right_delimiter: Option<String>,
+}
+
+impl Plugins {
+    /// What marks the actions of templates.
+    pub fn delimiters(&self) -> Delimiters {
+        Delimiters {
+            left: self.template_left_delimiter.clone().unwrap_or_default(),
+            right: self.template_right_delimiter.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Arguments of `sync`.

@@ -52,6 +52,7 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     let options = Options {
         namespace: run.namespace.clone(),
         controller_class: run.plugins.controller_class.clone(),
+        delimiters: run.plugins.delimiters(),
         doors,
         readiness,
         plugins: Some(outside),

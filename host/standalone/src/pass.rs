@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{RefreshPolicy, StoreKind};
 use postern_core::absence::Fate;
+use postern_core::delimiters::Delimiters;
 use postern_core::failure::{Code, Failure, Retry, Stage};
 use postern_core::plan::{
     self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan, TargetMeta, Wanted,
@@ -38,6 +39,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Stores with another class are left alone.
     pub controller_class: String,
+    /// What marks the actions of templates.
+    pub delimiters: Delimiters,
 }
 
 /// The moment of a pass, by both clocks.
@@ -242,6 +245,7 @@ impl Standalone {
             now: world.at.now,
             settings: PlanSettings {
                 controller_class: self.options.controller_class.clone(),
+                delimiters: self.options.delimiters.clone(),
             },
             object,
         }

@@ -37,6 +37,7 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, keys: &[&str]) -> SyncPlan {
             at_stake: true,
         },
         template: None,
+        delimiters: Default::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     }

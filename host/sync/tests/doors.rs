@@ -154,6 +154,7 @@ async fn a_sync_produces_what_its_target_shall_be() {
         target_name: "target".into(),
         absence: Default::default(),
         template: serde_json::from_value(json!({"data": {"url": "x{{ .a }}"}})).unwrap(),
+        delimiters: Default::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     };

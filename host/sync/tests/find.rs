@@ -43,6 +43,7 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
             at_stake: true,
         },
         template: None,
+        delimiters: Default::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     }

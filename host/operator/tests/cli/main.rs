@@ -11,3 +11,4 @@ mod plugin;
 mod quickstart;
 mod registry;
 mod sync;
+mod templates;

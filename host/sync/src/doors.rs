@@ -127,7 +127,9 @@ impl Doors {
     ) -> Result<Vec<Rendered>, Failure> {
         let host = &self.preparer.host;
         let engine = host.engine(engine.unwrap_or(ENGINE))?;
-        trial::render(&**host, &engine, jobs).await
+        trial::render(&**host, &engine, jobs)
+            .await
+            .map_err(of_templates)
     }
 
     /// Shapes answers, with the render door for the rewrites that are templates.
@@ -368,4 +370,13 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
                 })
         }
     }
+}
+
+/// An engine runs what the manifest gives it: where that breaks a limit, not who made the engine has to act.
+fn of_templates(mut failure: Failure) -> Failure {
+    if failure.code == Code::LimitExceeded {
+        failure.code = Code::TemplateFailed;
+        return failure.context("the templates of the ExternalSecret");
+    }
+    failure
 }

@@ -589,3 +589,22 @@ async fn all_templates_of_a_target_are_rendered_in_order() {
         .collect();
     assert_eq!(texts, [b"A!".to_vec(), b"plain".to_vec()]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn templates_that_break_a_limit_are_the_manifests_fault() {
+    let desk = ready();
+    let job = RenderJob {
+        templates: vec![Template {
+            name: "x".into(),
+            source: "endless".into(),
+            options: vec![],
+        }],
+        data: vec![],
+    };
+    let failure = desk.doors.render(None, job).await.unwrap_err();
+    assert_eq!(failure.code, Code::TemplateFailed);
+    assert_eq!(
+        failure.public,
+        "the templates of the ExternalSecret: plugin toy used more than 30 s of CPU time in render"
+    );
+}

@@ -332,6 +332,7 @@ fn made(code: Code) -> Advice {
             &[
                 "It uses a key that the data do not have.",
                 "A function got a value that it cannot take.",
+                "It runs for longer, or makes more text, than the engine may; the message names the limit.",
             ],
             &["Compare the names in the template with `secretKey` and the members of `dataFrom`."],
         ),

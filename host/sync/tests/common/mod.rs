@@ -345,6 +345,11 @@ impl PluginHost for FakeHost {
         _: &'a Options,
     ) -> Answering<'a, Vec<Rendered>> {
         Box::pin(async move {
+            let mut templates = jobs.iter().flat_map(|job| &job.templates);
+            if templates.any(|t| t.source == "endless") {
+                let what = "plugin toy used more than 30 s of CPU time in render";
+                return Err(Failure::new(Stage::Render, Code::LimitExceeded, what));
+            }
             self.world().renders.push(jobs.to_vec());
             let render = |job: &RenderJob, t: &Template| {
                 let mut text = t.source.replace("{{ .a }}", "A");

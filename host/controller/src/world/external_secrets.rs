@@ -1,0 +1,129 @@
+//! ExternalSecrets as they are known, and which of them a store, a target or a namespace concerns.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_api::{ExternalSecret, ExternalSecretStatus};
+use postern_core::plan;
+use postern_core::store::StoreId;
+
+use super::{Key, ObjectKey, State, Touched, is_older, remove_from, same_but_status};
+use crate::queue::Class;
+
+#[derive(Clone, Debug)]
+pub(super) struct SecretEntry {
+    pub(super) object: Arc<ExternalSecret>,
+    pub(super) malformed: bool,
+    pub(super) stores: BTreeSet<StoreId>,
+    pub(super) target: ObjectKey,
+}
+
+impl State {
+    /// An ExternalSecret was seen. Its status alone touches nothing: it is we who write it.
+    pub(crate) fn see_external_secret(&mut self, object: ExternalSecret) -> Touched {
+        self.see(object, false)
+    }
+
+    /// An ExternalSecret was seen that does not fit its type; only its metadata is known.
+    pub(crate) fn see_malformed(&mut self, meta: ObjectMeta) -> Touched {
+        self.see(
+            ExternalSecret {
+                metadata: meta,
+                ..ExternalSecret::default()
+            },
+            true,
+        )
+    }
+
+    fn see(&mut self, mut object: ExternalSecret, malformed: bool) -> Touched {
+        object.metadata.managed_fields = None;
+        let key = ObjectKey::of(&object.metadata);
+        let old = self
+            .secrets
+            .get(&key)
+            .map(|entry| Arc::clone(&entry.object));
+        if old
+            .as_ref()
+            .is_some_and(|old| is_older(&object.metadata, &old.metadata))
+        {
+            return Vec::new();
+        }
+        let touched = old.is_none_or(|old| !same_but_status(&old.metadata, &object.metadata));
+        self.unlink(&key);
+        let target = ObjectKey {
+            namespace: key.namespace.clone(),
+            name: plan::target_name(&object),
+        };
+        let stores = plan::stores_of(&object);
+        for id in &stores {
+            self.by_store
+                .entry(id.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        self.by_target
+            .entry(target.clone())
+            .or_default()
+            .insert(key.clone());
+        self.secrets.insert(
+            key.clone(),
+            SecretEntry {
+                object: Arc::new(object),
+                malformed,
+                stores,
+                target,
+            },
+        );
+        if touched {
+            vec![(Key::ExternalSecret(key), Class::Changed)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// An ExternalSecret is gone.
+    pub(crate) fn lose_external_secret(&mut self, key: &ObjectKey) {
+        self.unlink(key);
+        if let Some(entry) = self.secrets.remove(key)
+            && !self.by_target.contains_key(&entry.target)
+        {
+            self.known.remove(&entry.target);
+        }
+    }
+
+    fn unlink(&mut self, key: &ObjectKey) {
+        let Some(entry) = self.secrets.get(key) else {
+            return;
+        };
+        for id in &entry.stores {
+            remove_from(&mut self.by_store, id, key);
+        }
+        remove_from(&mut self.by_target, &entry.target, key);
+    }
+
+    /// Our own patch came back: later steps must not wait for the watch to tell the same.
+    pub(crate) fn wrote_status(
+        &mut self,
+        key: &ObjectKey,
+        resource_version: Option<String>,
+        status: ExternalSecretStatus,
+    ) {
+        let Some(entry) = self.secrets.get_mut(key) else {
+            return;
+        };
+        let object = Arc::make_mut(&mut entry.object);
+        object.status = Some(status);
+        object.metadata.resource_version = resource_version;
+    }
+    pub(crate) fn external_secret(&self, key: &ObjectKey) -> Option<Arc<ExternalSecret>> {
+        self.secrets.get(key).map(|entry| Arc::clone(&entry.object))
+    }
+
+    pub(crate) fn is_malformed(&self, key: &ObjectKey) -> bool {
+        self.secrets.get(key).is_some_and(|entry| entry.malformed)
+    }
+    pub(crate) fn external_secret_keys(&self) -> Vec<ObjectKey> {
+        self.secrets.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,180 @@
+//! What an object that is seen or lost touches.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_api::external_secret::StoreKind;
+use postern_api::{ExternalSecret, ExternalSecretStatus, names};
+use postern_core::plan::StoreState;
+use postern_core::store::StoreId;
+use serde_json::json;
+
+use super::{Key, ObjectKey, SeenStore, Standing, State, Touched};
+use crate::queue::Class;
+
+fn external_secret(version: &str, generation: i64) -> ExternalSecret {
+    serde_json::from_value(json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": {"name": "db", "namespace": "team", "uid": "e1", "resourceVersion": version, "generation": generation},
+        "spec": {"secretStoreRef": {"name": "s"}, "target": {"name": "db-secret"},
+                 "data": [{"secretKey": "a", "remoteRef": {"key": "k"}}]},
+    }))
+    .unwrap()
+}
+
+fn secret(version: &str) -> ObjectMeta {
+    serde_json::from_value(json!({
+        "name": "db-secret", "namespace": "team", "uid": "s1", "resourceVersion": version,
+        "labels": {names::LABEL_MANAGED: "true"}, "annotations": {names::ANNOTATION_DATA_HASH: "h"},
+    }))
+    .unwrap()
+}
+
+fn store_id() -> StoreId {
+    StoreId::from_ref(StoreKind::SecretStore, "s", "team")
+}
+
+fn see_store(state: &mut State, generation: i64) -> Touched {
+    let meta: ObjectMeta = serde_json::from_value(
+        json!({"name": "s", "namespace": "team", "uid": "u", "generation": generation}),
+    )
+    .unwrap();
+    let spec = serde_json::from_value(json!({"provider": {"fake": {}}})).unwrap();
+    state.see_store(SeenStore {
+        id: store_id(),
+        meta: &meta,
+        spec: Ok(&spec),
+        status: None,
+    })
+}
+
+fn the_secret() -> Touched {
+    vec![(
+        Key::ExternalSecret(ObjectKey {
+            namespace: "team".into(),
+            name: "db".into(),
+        }),
+        Class::Changed,
+    )]
+}
+
+#[test]
+fn a_status_alone_touches_nothing() {
+    let mut state = State::default();
+    assert_eq!(
+        state.see_external_secret(external_secret("1", 1)),
+        the_secret()
+    );
+    assert_eq!(state.see_external_secret(external_secret("2", 1)), []);
+    assert_eq!(
+        state.see_external_secret(external_secret("3", 2)),
+        the_secret()
+    );
+}
+
+#[test]
+fn a_late_watch_event_does_not_undo_our_own_status() {
+    let mut state = State::default();
+    state.see_external_secret(external_secret("1", 1));
+    let key = ObjectKey {
+        namespace: "team".into(),
+        name: "db".into(),
+    };
+    let status = ExternalSecretStatus {
+        refresh_time: Some("now".into()),
+        ..ExternalSecretStatus::default()
+    };
+    state.wrote_status(&key, Some("9".into()), status);
+    state.see_external_secret(external_secret("8", 1));
+    assert_eq!(
+        state
+            .external_secret(&key)
+            .unwrap()
+            .status
+            .as_ref()
+            .unwrap()
+            .refresh_time
+            .as_deref(),
+        Some("now")
+    );
+}
+
+#[test]
+fn a_secret_that_somebody_else_wrote_touches_its_owner_and_ours_does_not() {
+    let mut state = State::default();
+    state.see_external_secret(external_secret("1", 1));
+    state.knows_target(&secret("5"), "h".into());
+    assert_eq!(state.see_target(&secret("5")), []);
+    let key = ObjectKey::of(&secret("5"));
+    assert_eq!(
+        state.target(&key).unwrap().actual_hash.as_deref(),
+        Some("h")
+    );
+    assert_eq!(state.see_target(&secret("6")), the_secret());
+    assert_eq!(state.target(&key).unwrap().actual_hash, None);
+    assert_eq!(state.lose_target(&key), the_secret());
+    assert_eq!(state.target(&key), None);
+}
+
+#[test]
+fn an_unchecked_store_lets_wait_and_its_check_wakes() {
+    let mut state = State::default();
+    let object = external_secret("1", 1);
+    state.see_external_secret(object.clone());
+    assert!(matches!(
+        state.stores_for(&object, "default").unwrap()[&store_id()],
+        StoreState::Missing
+    ));
+    assert_eq!(
+        see_store(&mut state, 1),
+        [(Key::Store(store_id()), Class::Store)]
+    );
+    assert!(state.stores_for(&object, "default").is_none());
+    assert_eq!(
+        state.checked(&store_id(), "u", 1, Standing::NotReady("sealed".into())),
+        the_secret()
+    );
+    assert_eq!(
+        state.checked(&store_id(), "u", 1, Standing::NotReady("away".into())),
+        []
+    );
+    assert_eq!(
+        state.checked(&store_id(), "u", 1, Standing::Ready),
+        the_secret()
+    );
+    assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), []);
+    assert!(matches!(
+        state.stores_for(&object, "default").unwrap()[&store_id()],
+        StoreState::Ready(_)
+    ));
+}
+
+#[test]
+fn a_changed_store_has_to_be_checked_again_and_a_late_check_does_not_count() {
+    let mut state = State::default();
+    state.see_external_secret(external_secret("1", 1));
+    see_store(&mut state, 1);
+    state.checked(&store_id(), "u", 1, Standing::Ready);
+    assert_eq!(see_store(&mut state, 1), []);
+    see_store(&mut state, 2);
+    assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), []);
+    assert_eq!(
+        state.store(&store_id()).unwrap().standing,
+        Standing::Unchecked
+    );
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_gone() {
+    let mut state = State::default();
+    state.see_external_secret(external_secret("1", 1));
+    state.knows_target(&secret("5"), "h".into());
+    state.lose_external_secret(&ObjectKey {
+        namespace: "team".into(),
+        name: "db".into(),
+    });
+    assert!(
+        state.secrets.is_empty()
+            && state.by_store.is_empty()
+            && state.by_target.is_empty()
+            && state.known.is_empty()
+    );
+}

@@ -1,6 +1,7 @@
 //! Wiring: starts the watches, feeds the workers, and ends in order.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +10,13 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
 use postern_core::conclude::Written;
 use postern_core::delimiters::Delimiters;
 use postern_core::failure::{Code, Failure};
 use postern_core::plan::PlanSettings;
 use postern_core::plugin::PluginHost;
 use postern_sync::Doors;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, oneshot, watch as signal};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -24,10 +25,7 @@ use crate::credentials::ApiCredentials;
 use crate::events::Poster;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::{Class, Queue};
-use crate::watch::{
-    ClusterSecretStores, ExternalSecrets, Mirror, Namespaces, PluginGrants, PluginObjects,
-    SecretStores, Targets, follow,
-};
+use crate::watch::{Mirror, Shown, mirrors};
 use crate::world::{Key, World};
 use crate::{plugins, preflight, reconcile, stores, target};
 
@@ -228,6 +226,11 @@ fn context(
     Ok((Arc::new(ctx), posting))
 }
 
+/// An object that does not fit its type must not stop the watch.
+fn guarded<K>(api: Api<DeserializeGuard<K>>) -> Api<DeserializeGuard<K>> {
+    api
+}
+
 /// The tasks that follow the watches. Dropped, they end.
 #[derive(Default)]
 struct Watches {
@@ -237,45 +240,42 @@ struct Watches {
 
 impl Watches {
     fn start(&mut self, ctx: &Arc<Context>) {
-        let config = watcher::Config::default;
-        let managed = config().labels(&target::managed());
-        self.add::<ExternalSecrets>(
-            ctx,
-            watcher(ctx.all::<DeserializeGuard<ExternalSecret>>(), config()),
-        );
-        self.add::<SecretStores>(
-            ctx,
-            watcher(ctx.all::<DeserializeGuard<SecretStore>>(), config()),
-        );
-        self.add::<Targets>(
-            ctx,
-            watcher(ctx.all::<PartialObjectMeta<Secret>>(), managed),
-        );
+        let all = watcher::Config::default;
+        let managed = all().labels(&target::managed());
+        self.add(ctx, &mirrors::EXTERNAL_SECRETS, guarded(ctx.all()), all());
+        self.add(ctx, &mirrors::SECRET_STORES, guarded(ctx.all()), all());
+        let secrets: Api<PartialObjectMeta<Secret>> = ctx.all();
+        self.add(ctx, &mirrors::TARGETS, secrets, managed);
         if ctx.namespace.is_none() {
-            let stores: Api<DeserializeGuard<ClusterSecretStore>> = Api::all(ctx.client.clone());
             let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());
-            self.add::<ClusterSecretStores>(ctx, watcher(stores, config()));
-            self.add::<Namespaces>(ctx, watcher(namespaces, config()));
+            self.add(ctx, &mirrors::NAMESPACES, namespaces, all());
+            let stores = guarded(Api::all(ctx.client.clone()));
+            self.add(ctx, &mirrors::CLUSTER_SECRET_STORES, stores, all());
         }
         if ctx.plugins.is_some() {
-            let all: Api<DeserializeGuard<Plugin>> = Api::all(ctx.client.clone());
-            let grants: Api<DeserializeGuard<PluginGrant>> = Api::all(ctx.client.clone());
-            self.add::<PluginObjects>(ctx, watcher(all, config()));
-            self.add::<PluginGrants>(ctx, watcher(grants, config()));
+            let plugins = guarded(Api::all(ctx.client.clone()));
+            let grants = guarded(Api::all(ctx.client.clone()));
+            self.add(ctx, &mirrors::PLUGINS, plugins, all());
+            self.add(ctx, &mirrors::PLUGIN_GRANTS, grants, all());
         }
     }
 
-    fn add<M: Mirror>(
+    fn add<T: 'static, Id, O>(
         &mut self,
         ctx: &Arc<Context>,
-        stream: impl futures::Stream<Item = watcher::Result<watcher::Event<M::Object>>> + Send + 'static,
-    ) {
+        mirror: &'static Mirror<T, Id>,
+        api: Api<O>,
+        config: watcher::Config,
+    ) where
+        Id: Ord + Send + 'static,
+        O: Shown<Value = T> + Clone + DeserializeOwned + Debug + 'static,
+    {
         let (listed, pending) = oneshot::channel();
         self.pending.push(pending);
         let ctx = Arc::clone(ctx);
         self.tasks.spawn(async move {
-            follow::<M>(ctx, stream, listed).await;
-            M::KIND
+            mirror.follow(ctx, watcher(api, config), listed).await;
+            mirror.kind
         });
     }
 

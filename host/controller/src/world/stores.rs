@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::ExternalSecret;
+use postern_api::external_secret::StoreKind;
 use postern_api::secret_store::{SecretStoreSpec, SecretStoreStatus};
 use postern_core::conclude;
 use postern_core::failure::Failure;
@@ -209,8 +210,9 @@ impl State {
         }
     }
 
-    pub(crate) fn store_ids(&self) -> Vec<StoreId> {
-        self.stores.keys().cloned().collect()
+    pub(crate) fn store_ids(&self, kind: StoreKind) -> Vec<StoreId> {
+        let ids = self.stores.keys().filter(|id| id.kind == kind);
+        ids.cloned().collect()
     }
 }
 

@@ -1,0 +1,134 @@
+//! The kinds that are watched: what names an object of each, and which method of the state takes it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_api::external_secret::StoreKind;
+use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
+use postern_core::failure::{Code, Failure, Stage};
+use postern_core::store::StoreId;
+
+use super::Mirror;
+use crate::queue::Class;
+use crate::world::{Key, ObjectKey, SeenStore, State, Touched};
+
+/// ExternalSecrets.
+pub(crate) const EXTERNAL_SECRETS: Mirror<ExternalSecret, ObjectKey> = Mirror {
+    kind: "ExternalSecret",
+    id: ObjectKey::of,
+    see: State::see_external_secret,
+    see_malformed: State::see_malformed,
+    lose: |state, key| {
+        state.lose_external_secret(key);
+        // One more run finds nothing and ends what is left of the key.
+        vec![(Key::ExternalSecret(key.clone()), Class::Periodic)]
+    },
+    known: State::external_secret_keys,
+};
+
+/// SecretStores.
+pub(crate) const SECRET_STORES: Mirror<SecretStore, StoreId> = Mirror {
+    kind: "SecretStore",
+    id: |meta| store_id(StoreKind::SecretStore, meta),
+    see: |state, store| {
+        state.see_store(SeenStore {
+            id: store_id(StoreKind::SecretStore, &store.metadata),
+            meta: &store.metadata,
+            spec: Ok(&store.spec),
+            status: store.status,
+        })
+    },
+    see_malformed: |state, meta| see_unreadable_store(state, StoreKind::SecretStore, &meta),
+    lose: State::lose_store,
+    known: |state| state.store_ids(StoreKind::SecretStore),
+};
+
+/// ClusterSecretStores.
+pub(crate) const CLUSTER_SECRET_STORES: Mirror<ClusterSecretStore, StoreId> = Mirror {
+    kind: "ClusterSecretStore",
+    id: |meta| store_id(StoreKind::ClusterSecretStore, meta),
+    see: |state, store| {
+        state.see_store(SeenStore {
+            id: store_id(StoreKind::ClusterSecretStore, &store.metadata),
+            meta: &store.metadata,
+            spec: Ok(&store.spec.0),
+            status: store.status,
+        })
+    },
+    see_malformed: |state, meta| see_unreadable_store(state, StoreKind::ClusterSecretStore, &meta),
+    lose: State::lose_store,
+    known: |state| state.store_ids(StoreKind::ClusterSecretStore),
+};
+
+/// The metadata of managed Secrets.
+pub(crate) const TARGETS: Mirror<ObjectMeta, ObjectKey> = Mirror {
+    kind: "Secret",
+    id: ObjectKey::of,
+    see: |state, meta| state.see_target(&meta),
+    see_malformed: nothing,
+    lose: State::lose_target,
+    known: State::target_keys,
+};
+
+/// The metadata of namespaces.
+pub(crate) const NAMESPACES: Mirror<ObjectMeta, String> = Mirror {
+    kind: "Namespace",
+    id: name,
+    see: |state, meta| state.see_namespace(&meta),
+    see_malformed: nothing,
+    lose: |state, name| {
+        state.lose_namespace(name);
+        Vec::new()
+    },
+    known: State::namespace_names,
+};
+
+/// Plugins.
+pub(crate) const PLUGINS: Mirror<Plugin, String> = Mirror {
+    kind: "Plugin",
+    id: name,
+    see: |state, plugin| state.plugins.see(plugin),
+    see_malformed: |state, meta| state.plugins.see_malformed(&meta),
+    lose: |state, name| state.plugins.lose(name),
+    known: |state| state.plugins.names(),
+};
+
+/// PluginGrants.
+pub(crate) const PLUGIN_GRANTS: Mirror<PluginGrant, String> = Mirror {
+    kind: "PluginGrant",
+    id: name,
+    see: |state, grant| state.plugins.see_grant(grant),
+    // What cannot be read opens nothing.
+    see_malformed: |state, meta| state.plugins.lose_grant(&name(&meta)),
+    lose: |state, name| state.plugins.lose_grant(name),
+    known: |state| state.plugins.grant_names(),
+};
+
+fn name(meta: &ObjectMeta) -> String {
+    meta.name.clone().unwrap_or_default()
+}
+
+/// Metadata always fits.
+fn nothing(_: &mut State, _: ObjectMeta) -> Touched {
+    Vec::new()
+}
+
+fn store_id(kind: StoreKind, meta: &ObjectMeta) -> StoreId {
+    let (name, namespace) = (
+        meta.name.as_deref().unwrap_or_default(),
+        meta.namespace.as_deref().unwrap_or_default(),
+    );
+    StoreId::from_ref(kind, name, namespace)
+}
+
+fn see_unreadable_store(state: &mut State, kind: StoreKind, meta: &ObjectMeta) -> Touched {
+    let id = store_id(kind, meta);
+    let text = format!(
+        "{id} does not fit its schema; apply Postern's CRDs, and correct it as kubectl then says"
+    );
+    let spec = Err(Failure::new(Stage::Check, Code::InvalidConfig, text));
+    state.see_store(SeenStore {
+        id,
+        meta,
+        spec,
+        status: None,
+    })
+}

@@ -4,13 +4,19 @@
 //! Types follow the served version `v1` field by field; the provider's part of a store is an open object, validated
 //! by the plugin that serves it. Nothing here decides or talks to a cluster.
 
+pub mod cluster_external_secret;
 pub mod external_secret;
 pub mod names;
 pub mod plugin;
+mod schema;
 pub mod secret_store;
 
+pub use cluster_external_secret::{
+    ClusterExternalSecret, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
+};
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
 pub use plugin::{Plugin, PluginGrant, PluginGrantSpec, PluginSpec, PluginStatus};
+pub use schema::policy as admission_policy;
 pub use secret_store::{ClusterSecretStore, SecretStore, SecretStoreSpec, SecretStoreStatus};
 
 use kube::CustomResourceExt;
@@ -45,18 +51,27 @@ pub struct Condition {
 /// The definitions of all kinds, in the order in which they are printed.
 #[must_use]
 pub fn crds() -> Vec<serde_json::Value> {
-    [
+    let drop_in = [
         ExternalSecret::crd(),
+        ClusterExternalSecret::crd(),
         SecretStore::crd(),
         ClusterSecretStore::crd(),
-        Plugin::crd(),
-        PluginGrant::crd(),
-    ]
-    .iter()
-    .map(|crd| {
-        let mut value = serde_json::to_value(crd).unwrap_or_default();
+    ];
+    let own = [Plugin::crd(), PluginGrant::crd()];
+    let value = |crd| serde_json::to_value(crd).unwrap_or_default();
+    let finished = drop_in.iter().map(|crd| {
+        let mut value = value(crd);
         secret_store::open_provider(&mut value);
+        schema::finish(&mut value);
         value
-    })
-    .collect()
+    });
+    finished.chain(own.iter().map(value)).collect()
+}
+
+/// The same, with the deprecated version `v1beta1` served as well.
+#[must_use]
+pub fn crds_with_v1beta1() -> Vec<serde_json::Value> {
+    let mut crds = crds();
+    crds.iter_mut().for_each(schema::serve_old_version);
+    crds
 }

@@ -23,6 +23,11 @@ pub const ANNOTATION_DATA_HASH: &str = "reconcile.external-secrets.io/data-hash"
 pub const ANNOTATION_FORCE_SYNC: &str = "external-secrets.io/force-sync";
 /// Finalizer that the peer puts on ExternalSecrets; we only ever remove it.
 pub const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
+/// Finalizer that the peer puts on ClusterExternalSecrets; we only ever remove it.
+pub const FINALIZER_CLUSTER: &str =
+    "externalsecrets.external-secrets.io/clusterexternalsecret-cleanup";
+/// Prefix of the finalizers that the peer puts on Namespaces, one for each ClusterExternalSecret; we only ever remove them.
+pub const FINALIZER_NAMESPACE_PREFIX: &str = "externalsecrets.external-secrets.io/ces-";
 /// Prefix of the field manager; the name of the ExternalSecret follows.
 pub const FIELD_MANAGER_PREFIX: &str = "externalsecrets.external-secrets.io/";
 /// Component of the events on ExternalSecrets.

@@ -31,6 +31,14 @@ pub fn files() -> anyhow::Result<BTreeMap<String, String>> {
     for (plural, text) in crds() {
         files.insert(format!("deploy/crds/{plural}.yaml"), text);
     }
+    let policy: String = postern_api::admission_policy()
+        .iter()
+        .map(|object| format!("---\n{object:#}\n"))
+        .collect();
+    files.insert(
+        "deploy/admission-policy.yaml".to_owned(),
+        format!("# {MARK}\n{policy}"),
+    );
     for page in errors::pages() {
         files.insert(
             format!("docs/errors/{}.md", page.code),

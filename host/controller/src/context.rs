@@ -17,13 +17,16 @@ use crate::events::Poster;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::Queue;
 use crate::run::OnSync;
-use crate::world::{Key, World};
+use crate::world::{Key, Outlook, World};
 
 pub(crate) struct Context {
     pub(crate) client: Client,
     /// The one namespace that is served; none for all.
     pub(crate) namespace: Option<String>,
     pub(crate) settings: PlanSettings,
+    pub(crate) outlook: Outlook,
+    /// Whether ClusterExternalSecrets are served.
+    pub(crate) cluster_external_secrets: bool,
     pub(crate) store_interval: Duration,
     pub(crate) world: World,
     pub(crate) queue: Arc<Queue<Key>>,

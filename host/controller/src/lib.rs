@@ -2,10 +2,11 @@
 //!
 //! The path of a sync: `watch` → `queue` → `observe` → plan (core) → doors (`postern-sync`) → `target` →
 //! conclude (core) → `commit`; `reconcile` shows it on one screen. `stores` is the same for stores,
-//! `plugins` for plugins from outside. It is not
+//! `cluster` for ClusterExternalSecrets, `plugins` for plugins from outside. It is not
 //! here what a sync decides, nor what a plugin is.
 
 mod api_error;
+mod cluster;
 mod commit;
 mod context;
 mod credentials;

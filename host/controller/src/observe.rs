@@ -22,7 +22,7 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         let stores = if going {
             Some(BTreeMap::new())
         } else {
-            world.stores_for(&object, &ctx.settings.controller_class)
+            world.stores_for(&object, &ctx.outlook)
         };
         let Some(stores) = stores else {
             return Ok(None);

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::Error;
 
+/// Needed only where they are served.
+const CLUSTER_EXTERNAL_SECRETS: &str = "clusterexternalsecrets.external-secrets.io";
 /// Places in the schema that only our CRDs have.
-const OURS: [(&str, &str); 5] = [
+const OURS: [(&str, &str); 6] = [
     (
         "externalsecrets.external-secrets.io",
         "/status/properties/conditions/items/properties/observedGeneration",
@@ -21,6 +23,10 @@ const OURS: [(&str, &str); 5] = [
         "clustersecretstores.external-secrets.io",
         "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
     ),
+    (
+        CLUSTER_EXTERNAL_SECRETS,
+        "/status/properties/conditions/items/properties/observedGeneration",
+    ),
     ("plugins.postern.dev", "/spec/properties/serves"),
     ("plugingrants.postern.dev", "/spec/properties/hosts"),
 ];
@@ -31,9 +37,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Fails with what to do where a CRD is missing or another's.
-pub(crate) async fn check(client: &Client) -> Result<(), Error> {
+pub(crate) async fn check(client: &Client, fan_out: bool) -> Result<(), Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for (name, pointer) in OURS {
+    let needed = |name: &str| fan_out || name != CLUSTER_EXTERNAL_SECRETS;
+    for (name, pointer) in OURS.into_iter().filter(|(name, _)| needed(name)) {
         let crd = match api.get_opt(name).await {
             Ok(Some(crd)) => crd,
             Ok(None) => return Err(Error::CrdMissing(name.to_owned())),

@@ -26,8 +26,8 @@ use crate::events::Poster;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::{Class, Queue};
 use crate::watch::{Mirror, Shown, mirrors};
-use crate::world::{Key, World};
-use crate::{plugins, preflight, reconcile, stores, target};
+use crate::world::{Key, Outlook, World};
+use crate::{cluster, plugins, preflight, reconcile, stores, target};
 
 /// Syncs at once. Most of them wait for a value that comes in one call with the others', so it bounds memory, not work.
 const IN_FLIGHT: usize = 1024;
@@ -48,6 +48,14 @@ pub struct Options {
     pub controller_class: String,
     /// What marks the actions of templates.
     pub delimiters: Delimiters,
+    /// Whether ExternalSecrets wait while a store that they name is not ready.
+    pub flood_gate: bool,
+    /// Whether SecretStores are checked. If not, their status is another process's, and it counts here.
+    pub secret_stores: bool,
+    /// Whether ClusterSecretStores are checked. If not, ExternalSecrets that name one are left to another process.
+    pub cluster_stores: bool,
+    /// Whether ClusterExternalSecrets are served; never with one namespace only.
+    pub cluster_external_secrets: bool,
     /// Syncs at once.
     pub in_flight: usize,
     /// Requests at the API server at once, beside watches.
@@ -68,6 +76,10 @@ impl Default for Options {
             namespace: None,
             controller_class: "default".to_owned(),
             delimiters: Delimiters::default(),
+            flood_gate: true,
+            secret_stores: true,
+            cluster_stores: true,
+            cluster_external_secrets: true,
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
@@ -75,6 +87,12 @@ impl Default for Options {
             plugins: None,
             readiness: Readiness::default(),
         }
+    }
+}
+
+impl Options {
+    fn serves_cluster_external_secrets(&self) -> bool {
+        self.cluster_external_secrets && self.namespace.is_none()
     }
 }
 
@@ -143,7 +161,7 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    preflight::check(&client).await?;
+    preflight::check(&client, options.serves_cluster_external_secrets()).await?;
     let (ctx, posting) = context(client, host, &options)?;
     let mut watches = Watches::default();
     watches.start(&ctx);
@@ -210,7 +228,15 @@ fn context(
         settings: PlanSettings {
             controller_class: options.controller_class.clone(),
             delimiters: options.delimiters.clone(),
+            ignore_cluster_stores: !options.cluster_stores,
         },
+        outlook: Outlook {
+            class: options.controller_class.clone(),
+            flood_gate: options.flood_gate,
+            secret_stores: options.secret_stores,
+            cluster_stores: options.cluster_stores && options.namespace.is_none(),
+        },
+        cluster_external_secrets: options.serves_cluster_external_secrets(),
         store_interval: options.doors.store_interval,
         world: World::default(),
         queue,
@@ -249,8 +275,14 @@ impl Watches {
         if ctx.namespace.is_none() {
             let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());
             self.add(ctx, &mirrors::NAMESPACES, namespaces, all());
+        }
+        if ctx.outlook.cluster_stores {
             let stores = guarded(Api::all(ctx.client.clone()));
             self.add(ctx, &mirrors::CLUSTER_SECRET_STORES, stores, all());
+        }
+        if ctx.cluster_external_secrets {
+            let objects = guarded(Api::all(ctx.client.clone()));
+            self.add(ctx, &mirrors::CLUSTER_EXTERNAL_SECRETS, objects, all());
         }
         if ctx.plugins.is_some() {
             let plugins = guarded(Api::all(ctx.client.clone()));
@@ -312,6 +344,8 @@ async fn work_on(ctx: &Arc<Context>, work: &mut JoinSet<()>, in_flight: usize) {
             let next = match &taken.key {
                 Key::Store(id) => stores::reconcile(&ctx, id).await,
                 Key::ExternalSecret(key) => reconcile::reconcile(&ctx, key, taken.due).await,
+                Key::ClusterExternalSecret(name) => cluster::reconcile(&ctx, name).await,
+                Key::Namespace(name) => cluster::tidy_namespace(&ctx, name).await,
                 Key::Plugin(name) => plugins::reconcile(&ctx, name).await,
             };
             lease.finish(next);

@@ -8,9 +8,9 @@ use kube::Api;
 use kube::api::Patch;
 use postern_api::external_secret::StoreKind;
 use postern_api::{ClusterSecretStore, SecretStore, SecretStoreStatus, names};
-use postern_core::conclude::store_status;
+use postern_core::conclude::{is_unknown, store_status};
 use postern_core::failure::{Failure, Retry};
-use postern_core::store::StoreId;
+use postern_core::store::{self, StoreId};
 use serde_json::{Value, json};
 
 use crate::api_error;
@@ -18,7 +18,7 @@ use crate::commit::{finished, status_params};
 use crate::context::Context;
 use crate::events::About;
 use crate::queue::{Next, seed_of, spread};
-use crate::world::{Standing, StoreEntry, is_ours};
+use crate::world::{Standing, StoreEntry};
 
 /// Finalizer that the peer puts on stores for its PushSecrets; we only ever remove it.
 const FINALIZER: &str = "secretstore.externalsecrets.io/finalizer";
@@ -35,14 +35,14 @@ pub(crate) async fn reconcile(ctx: &Context, id: &StoreId) -> Next {
     if entry.being_deleted {
         return release(ctx, id, &entry).await;
     }
-    if entry
-        .parsed
-        .as_ref()
-        .is_ok_and(|store| !is_ours(store, &ctx.settings.controller_class))
-    {
+    if !store::is_of_class(&entry.class, &ctx.outlook.class) {
+        tracing::debug!(class = entry.class, "the store is another controller's");
         return Next::OnChange;
     }
     close_sessions(ctx, id, Some(&entry)).await;
+    if !ctx.outlook.checks(id.kind) {
+        return Next::OnChange;
+    }
     let result = match &entry.parsed {
         Ok(store) => ctx.doors.check(store).await.map(drop),
         Err(failure) => Err(failure.clone()),
@@ -56,6 +56,7 @@ pub(crate) async fn reconcile(ctx: &Context, id: &StoreId) -> Next {
 fn tell(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: &Result<(), Failure>) {
     let standing = match result {
         Ok(()) => Standing::Ready,
+        Err(failure) if is_unknown(failure) => Standing::Ready,
         Err(failure) => Standing::NotReady(failure.public.clone()),
     };
     let woken = ctx
@@ -91,6 +92,7 @@ fn next(
             Next::Backoff(None)
         }
         (Ok(()), _) => interval,
+        (Err(failure), _) if is_unknown(failure) => interval,
         (Err(failure), _) => match failure.code.retry() {
             Retry::OnChange => interval,
             Retry::AtInterval | Retry::Backoff => Next::Backoff(failure.retry_after),

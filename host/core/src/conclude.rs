@@ -11,7 +11,7 @@ use postern_api::names::reason;
 use postern_api::{Condition, SecretStoreStatus};
 
 use crate::absence::Missing;
-use crate::failure::{Code, Failure, Retry, one_line};
+use crate::failure::{Code, Failure, Retry, Stage, one_line};
 use crate::plan::{self, Observed, Position};
 use crate::schedule;
 use crate::shape::Omitted;
@@ -289,16 +289,29 @@ pub fn store_status(
 ) -> (SecretStoreStatus, Vec<EventText>) {
     let mut status = old.cloned().unwrap_or_default();
     let was = status.conditions.clone();
-    let (reason, message) = match result {
-        Ok(()) => (reason::VALID, "store validated".to_owned()),
-        Err(failure) => (reason::INVALID_PROVIDER_CONFIG, failure.to_string()),
+    // The peer's texts, and why.
+    let (usable, reason, message) = match result {
+        Ok(()) => (true, reason::VALID, "store validated".to_owned()),
+        Err(failure) if is_unknown(failure) => {
+            let text = format!("could not determine validation status: {failure}");
+            (true, reason::VALIDATION_UNKNOWN, text)
+        }
+        Err(failure) => {
+            let tried = if failure.stage == Stage::Probe {
+                "unable to validate store"
+            } else {
+                "unable to create client"
+            };
+            let text = format!("{tried}: {failure}");
+            (false, reason::INVALID_PROVIDER_CONFIG, text)
+        }
     };
     if result.is_ok() {
         status.capabilities = Some("ReadOnly".to_owned());
     }
     let conditions = merged(
         status.conditions.take(),
-        condition(result.is_ok(), reason, &message, generation, now),
+        condition(usable, reason, &message, generation, now),
     );
     let changed = was.as_ref() != Some(&conditions);
     status.conditions = Some(conditions);
@@ -314,6 +327,12 @@ pub fn store_status(
     (status, events)
 }
 
+/// Whether a failed check leaves open if the store can be used, because its provider cannot tell.
+#[must_use]
+pub fn is_unknown(failure: &Failure) -> bool {
+    failure.stage == Stage::Probe && failure.code == Code::Unsupported
+}
+
 /// Whether a store's status says that it can be used; if not, why.
 pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> {
     let ready = status
@@ -323,5 +342,67 @@ pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> 
         Some(condition) if condition.status == "True" => Ok(()),
         Some(condition) => Err(condition.message.clone().unwrap_or_default()),
         None => Err("it has not been checked yet".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_told_apart_by_what_was_tried() {
+        let table = [
+            (
+                Stage::Check,
+                Code::InvalidConfig,
+                "False",
+                "InvalidProviderConfig",
+                "unable to create client: why",
+            ),
+            (
+                Stage::Login,
+                Code::Denied,
+                "False",
+                "InvalidProviderConfig",
+                "unable to create client: why",
+            ),
+            (
+                Stage::Probe,
+                Code::Denied,
+                "False",
+                "InvalidProviderConfig",
+                "unable to validate store: why",
+            ),
+            (
+                Stage::Probe,
+                Code::Unsupported,
+                "True",
+                "ValidationUnknown",
+                "could not determine validation status: why",
+            ),
+        ];
+        for (stage, code, status, reason, text) in table {
+            let failure = Failure::new(stage, code, "why");
+            let (said, events) = store_status(None, Some(1), Err(&failure), Timestamp::UNIX_EPOCH);
+            let ready = &said.conditions.unwrap()[0];
+            assert_eq!(
+                (ready.status.as_str(), ready.reason.as_deref()),
+                (status, Some(reason))
+            );
+            assert!(
+                ready.message.as_ref().unwrap().starts_with(text),
+                "{ready:?}"
+            );
+            assert_eq!((events[0].warning, said.capabilities), (true, None));
+        }
+        let (said, events) = store_status(None, Some(1), Ok(()), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            (said.capabilities.as_deref(), events[0].warning),
+            (Some("ReadOnly"), false)
+        );
+        assert_eq!(
+            store_status(Some(&said), Some(1), Ok(()), Timestamp::MAX),
+            (said, vec![])
+        );
     }
 }

@@ -26,6 +26,8 @@ pub enum Stage {
     Commit,
     /// Checking a store.
     Check,
+    /// Asking the backend whether a store can be used.
+    Probe,
 }
 
 /// Who has to act.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
-use postern_api::external_secret::{CreationPolicy, SourceRef, StoreRef, TargetTemplate};
+use postern_api::external_secret::{
+    CreationPolicy, SourceRef, StoreKind, StoreRef, TargetTemplate,
+};
 
 pub use due::{current_version, interval, last_refresh, seed};
 pub use reads::{Entry, Object, Position, Read, Wanted, WhenAbsent};
@@ -31,6 +33,8 @@ pub struct PlanSettings {
     pub controller_class: String,
     /// What marks the actions of templates, where the ExternalSecret does not say it itself.
     pub delimiters: Delimiters,
+    /// ExternalSecrets whose own store is a ClusterSecretStore are left alone: another process serves them.
+    pub ignore_cluster_stores: bool,
 }
 
 /// What is known of a store.
@@ -42,6 +46,8 @@ pub enum StoreState {
     NotReady(String),
     /// It can be used.
     Ready(Arc<Store>),
+    /// Another controller's.
+    Foreign,
 }
 
 /// What is known of the target without its values.
@@ -174,10 +180,15 @@ pub fn plan(observed: &Observed) -> Plan {
 }
 
 fn is_foreign(observed: &Observed) -> bool {
+    let settings = &observed.settings;
+    let own = observed.object.spec.secret_store_ref.as_ref();
+    let of_cluster = own.and_then(|own| own.kind) == Some(StoreKind::ClusterSecretStore);
+    if of_cluster && settings.ignore_cluster_stores {
+        return true;
+    }
     observed.stores.values().any(|state| match state {
-        StoreState::Ready(store) => {
-            !store.controller.is_empty() && store.controller != observed.settings.controller_class
-        }
+        StoreState::Ready(store) => !store.is_of_class(&settings.controller_class),
+        StoreState::Foreign => true,
         StoreState::Missing | StoreState::NotReady(_) => false,
     })
 }

@@ -1,13 +1,17 @@
 //! A store, parsed once: which provider key, which config, who may use it, and what its references point at.
 
+mod conditions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use postern_api::external_secret::StoreKind;
-use postern_api::secret_store::SecretStoreSpec;
+use postern_api::secret_store::{RetrySettings, SecretStoreSpec};
 use serde_json::Value;
+
+pub use conditions::Conditions;
 
 use crate::failure::{Code, Failure, Stage};
 use crate::go;
@@ -64,8 +68,30 @@ pub struct Store {
     pub config_value: Value,
     /// How often it is checked; none for the process's default.
     pub refresh_interval: Option<Duration>,
-    /// Namespaces that may use it; empty for all.
-    pub conditions: Vec<postern_api::secret_store::StoreCondition>,
+    /// How often a read is tried again that failed for a reason that may pass.
+    pub retries: Retries,
+    /// Namespaces that may use it.
+    pub conditions: Conditions,
+}
+
+/// How often a read is tried again within one sync, and after how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first.
+    pub times: u32,
+    /// The time between two.
+    pub wait: Duration,
+}
+
+impl Retries {
+    /// Where the store says how often and not after how long.
+    const WAIT: Duration = Duration::from_secs(1);
+}
+
+/// Whether a store that names `wanted` is served by a controller of class `class`. Who names none takes any.
+#[must_use]
+pub fn is_of_class(wanted: &str, class: &str) -> bool {
+    wanted.is_empty() || wanted == class
 }
 
 /// Reads a store's spec.
@@ -93,16 +119,13 @@ pub fn parse(
             )));
         }
     };
-    let refresh_interval = match &spec.refresh_interval {
-        None => None,
-        Some(IntOrString::Int(seconds)) => {
-            Some(Duration::from_secs(u64::try_from(*seconds).unwrap_or(0)))
-        }
-        Some(IntOrString::String(text)) => Some(
-            go::parse_duration(text)
-                .map_err(|e| invalid(format!("{id}: spec.refreshInterval: {e}")))?,
-        ),
-    };
+    let at = |field: &str, why: String| invalid(format!("{id}: {field}{why}"));
+    let refresh_interval = spec
+        .refresh_interval
+        .as_ref()
+        .map(refresh_interval)
+        .transpose();
+    let conditions = Conditions::parse(spec.conditions.as_deref().unwrap_or_default());
     Ok(Store {
         uid,
         generation,
@@ -110,8 +133,12 @@ pub fn parse(
         provider_key: provider_key.clone(),
         config: config.to_string().into(),
         config_value: config.clone(),
-        refresh_interval: refresh_interval.filter(|d| !d.is_zero()),
-        conditions: spec.conditions.clone().unwrap_or_default(),
+        refresh_interval: refresh_interval
+            .map_err(|why| at("spec.refreshInterval: ", why))?
+            .filter(|d| !d.is_zero()),
+        retries: retries(spec.retry_settings.as_ref())
+            .map_err(|why| at("spec.retrySettings.", why))?,
+        conditions: conditions.map_err(|why| at("", why))?,
         id,
     })
 }
@@ -146,6 +173,12 @@ impl Store {
         }
     }
 
+    /// Whether a controller of this class serves the store.
+    #[must_use]
+    pub fn is_of_class(&self, class: &str) -> bool {
+        is_of_class(&self.controller, class)
+    }
+
     /// Where the config stands in the manifest, for messages.
     #[must_use]
     pub fn config_path(&self) -> String {
@@ -158,13 +191,8 @@ impl Store {
         namespace: &str,
         labels: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
-        if self.conditions.is_empty() || self.id.kind == StoreKind::SecretStore {
+        if self.id.kind == StoreKind::SecretStore || self.conditions.admit(namespace, labels) {
             return Ok(());
-        }
-        for condition in &self.conditions {
-            if condition_admits(condition, namespace, labels)? {
-                return Ok(());
-            }
         }
         Err(Failure::new(
             Stage::Plan,
@@ -177,50 +205,39 @@ impl Store {
     }
 }
 
-fn condition_admits(
-    condition: &postern_api::secret_store::StoreCondition,
-    namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> Result<bool, Failure> {
-    if condition
-        .namespaces
-        .iter()
-        .flatten()
-        .any(|n| n == namespace)
-    {
-        return Ok(true);
+fn refresh_interval(value: &IntOrString) -> Result<Duration, String> {
+    let negative = || "it is negative".to_owned();
+    match value {
+        IntOrString::Int(seconds) => u64::try_from(*seconds)
+            .map(Duration::from_secs)
+            .map_err(|_| negative()),
+        IntOrString::String(text) if text.is_empty() => Ok(Duration::ZERO),
+        IntOrString::String(text) => {
+            let duration = go::parse_duration(text).map_err(|e| e.to_string())?;
+            let below_zero =
+                text.starts_with('-') && text.contains(|c: char| ('1'..='9').contains(&c));
+            if below_zero {
+                Err(negative())
+            } else {
+                Ok(duration)
+            }
+        }
     }
-    if condition
-        .namespace_regexes
-        .as_ref()
-        .is_some_and(|r| !r.is_empty())
-    {
-        // Refused rather than passed over: a condition that cannot be judged must not open a store.
-        return Err(Failure::new(
-            Stage::Plan,
-            Code::Unsupported,
-            "spec.conditions.namespaceRegexes is not served yet; use namespaces or namespaceSelector",
-        ));
-    }
-    let Some(selector) = &condition.namespace_selector else {
-        return Ok(false);
+}
+
+fn retries(settings: Option<&RetrySettings>) -> Result<Retries, String> {
+    let Some(settings) = settings else {
+        return Ok(Retries::default());
     };
-    if selector
-        .match_expressions
-        .as_ref()
-        .is_some_and(|e| !e.is_empty())
-    {
-        return Err(Failure::new(
-            Stage::Plan,
-            Code::Unsupported,
-            "spec.conditions.namespaceSelector.matchExpressions is not served yet; use matchLabels",
-        ));
-    }
-    Ok(selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(k, v)| labels.get(k) == Some(v)))
+    let wait = match settings.retry_interval.as_deref() {
+        None | Some("") => Retries::WAIT,
+        Some(text) => go::parse_duration(text).map_err(|e| format!("retryInterval: {e}"))?,
+    };
+    let times = settings.max_retries.unwrap_or_default();
+    Ok(Retries {
+        times: u32::try_from(times).map_err(|_| "maxRetries: it is negative".to_owned())?,
+        wait,
+    })
 }
 
 #[cfg(test)]
@@ -269,43 +286,70 @@ mod tests {
     }
 
     #[test]
-    fn conditions_admit_by_name_or_labels_and_fail_closed() {
-        let store = |conditions: Value| {
+    fn conditions_are_for_cluster_stores_and_say_who_is_refused() {
+        let json =
+            serde_json::json!({"provider": {"x": {}}, "conditions": [{"namespaces": ["n"]}]});
+        let none = BTreeMap::new();
+        let cluster = parse(id(), "u".into(), 1, &spec(json.clone())).unwrap();
+        assert!(cluster.admits("n", &none).is_ok());
+        assert_eq!(
+            cluster.admits("m", &none).unwrap_err().public,
+            "using cluster store \"corp\" is not allowed from namespace \"m\": denied by spec.condition"
+        );
+        let own = StoreId::from_ref(StoreKind::SecretStore, "s", "m");
+        assert!(
+            parse(own, "u".into(), 1, &spec(json))
+                .unwrap()
+                .admits("m", &none)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn intervals_and_retries_are_numbers_or_durations_and_never_negative() {
+        let read = |field: &str, value: Value| {
             parse(
                 id(),
                 "u".into(),
                 1,
-                &spec(serde_json::json!({"provider": {"x": {}}, "conditions": conditions})),
+                &spec(serde_json::json!({"provider": {"x": {}}, field: value})),
             )
-            .unwrap()
         };
-        let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
-        assert!(store(serde_json::json!([])).admits("any", &labels).is_ok());
-        assert!(
-            store(serde_json::json!([{"namespaces": ["n"]}]))
-                .admits("n", &labels)
-                .is_ok()
+        let interval = |value: Value| read("refreshInterval", value).map(|s| s.refresh_interval);
+        let seconds = |n| Ok(Some(Duration::from_secs(n)));
+        assert_eq!(interval(30.into()), seconds(30));
+        assert_eq!(interval("1m30s".into()), seconds(90));
+        assert_eq!(interval(0.into()), Ok(None));
+        for wrong in [Value::from(-1), "-5m".into(), "5 minutes".into()] {
+            let failure = interval(wrong).unwrap_err();
+            assert!(
+                failure
+                    .public
+                    .starts_with("ClusterSecretStore \"corp\": spec.refreshInterval: "),
+                "{failure}"
+            );
+        }
+        let retries = |value: Value| read("retrySettings", value).map(|s| s.retries);
+        assert_eq!(
+            retries(serde_json::json!({"maxRetries": 3, "retryInterval": "10ms"})),
+            Ok(Retries {
+                times: 3,
+                wait: Duration::from_millis(10)
+            })
+        );
+        assert_eq!(
+            retries(serde_json::json!({"maxRetries": 1})),
+            Ok(Retries {
+                times: 1,
+                wait: Retries::WAIT
+            })
         );
         assert!(
-            store(serde_json::json!([{"namespaces": ["n"]}]))
-                .admits("m", &labels)
-                .is_err()
+            retries(serde_json::json!({"retryInterval": "soon"}))
+                .unwrap_err()
+                .public
+                .contains("spec.retrySettings.retryInterval: ")
         );
-        assert!(
-            store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "a"}}}]))
-                .admits("m", &labels)
-                .is_ok()
-        );
-        assert!(
-            store(serde_json::json!([{"namespaceSelector": {"matchLabels": {"team": "b"}}}]))
-                .admits("m", &labels)
-                .is_err()
-        );
-        assert!(
-            store(serde_json::json!([{"namespaceRegexes": [".*"]}]))
-                .admits("m", &labels)
-                .is_err()
-        );
-        assert!(store(serde_json::json!([{}])).admits("m", &labels).is_err());
+        assert!(retries(serde_json::json!({"maxRetries": -1})).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use postern_core::delimiters::Delimiters;
 use postern_guest_tools::project::Language;
@@ -37,7 +37,7 @@ pub enum Command {
     Run(Run),
     /// Print the CustomResourceDefinitions as YAML.
     #[command(after_help = "Example:\n  postern crds | kubectl apply --server-side -f -")]
-    Crds,
+    Crds(Crds),
     /// Print all that an installation needs as YAML: CRDs, roles, ServiceAccount, Deployment.
     #[command(
         after_help = "Example:\n  postern manifests --image registry.example.com/postern:0.1.0 | kubectl apply --server-side -f -"
@@ -252,12 +252,38 @@ pub enum Format {
     Name,
 }
 
+/// Arguments of `crds`.
+#[derive(Debug, Args)]
+pub struct Crds {
+    /// Serve the deprecated version v1beta1 of the group external-secrets.io as well.
+    #[arg(long, env = "POSTERN_SERVE_V1BETA1")]
+    pub serve_v1beta1: bool,
+    /// Print a ValidatingAdmissionPolicy too, with the rules that do not fit into the definitions.
+    #[arg(long, env = "POSTERN_ADMISSION_POLICY")]
+    pub admission_policy: bool,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Serve one namespace only, and no ClusterSecretStore.
+    /// Serve one namespace only, and no ClusterSecretStore nor ClusterExternalSecret.
     #[arg(long, env = "POSTERN_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
+    /// How often a store is checked that does not say it itself.
+    #[arg(long, env = "POSTERN_STORE_REQUEUE_INTERVAL", default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    pub store_requeue_interval: Duration,
+    /// Let ExternalSecrets wait while a store that they name is not ready.
+    #[arg(long, env = "POSTERN_ENABLE_FLOOD_GATE", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = true, default_missing_value = "true")]
+    pub enable_flood_gate: bool,
+    /// Check SecretStores; without it, what another process says in their status counts.
+    #[arg(long, env = "POSTERN_ENABLE_SECRET_STORE_RECONCILER", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = true, default_missing_value = "true")]
+    pub enable_secret_store_reconciler: bool,
+    /// Serve ClusterSecretStores; without it, ExternalSecrets that name one are left to another process.
+    #[arg(long, env = "POSTERN_ENABLE_CLUSTER_STORE_RECONCILER", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = true, default_missing_value = "true")]
+    pub enable_cluster_store_reconciler: bool,
+    /// Serve ClusterExternalSecrets.
+    #[arg(long, env = "POSTERN_ENABLE_CLUSTER_EXTERNAL_SECRET_RECONCILER", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = true, default_missing_value = "true")]
+    pub enable_cluster_external_secret_reconciler: bool,
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
     #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
     pub metrics_bind_address: Listen,
@@ -553,6 +579,22 @@ mod tests {
         assert!(address("8080").is_err());
         assert_eq!(grant("a=/b=c").unwrap(), ("a".to_owned(), "/b=c".into()));
         assert!(grant("a").is_err());
+    }
+
+    #[test]
+    fn what_is_on_by_default_can_be_put_off() {
+        use clap::Parser as _;
+        let gate = |flags: &[&str]| {
+            let arguments = ["postern", "run"].iter().chain(flags);
+            match Postern::try_parse_from(arguments).unwrap().command {
+                super::Command::Run(run) => run.enable_flood_gate,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(gate(&[]));
+        assert!(gate(&["--enable-flood-gate"]));
+        assert!(gate(&["--enable-flood-gate=true"]));
+        assert!(!gate(&["--enable-flood-gate=false"]));
     }
 
     #[test]

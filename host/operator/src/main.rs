@@ -65,7 +65,7 @@ fn dispatch(arguments: Postern) -> anyhow::Result<ExitCode> {
             log(&arguments.logging, "warn")?;
             plugin::run(task)
         }
-        Command::Crds => print(&crds::yaml()),
+        Command::Crds(asked) => print(&crds::yaml(&asked)),
         Command::Manifests(settings) => print(&manifests::yaml(&settings)?),
         Command::Bundle(bundle) => bundle::run(&bundle),
         Command::Completion { shell } => {

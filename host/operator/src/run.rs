@@ -33,6 +33,7 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     }
     let config = cluster::config().await?;
     let mut doors = plugins::settings(&run.plugins, false)?;
+    doors.store_interval = run.store_requeue_interval;
     doors.rules.api_server = addresses(&config).await;
     let client = cluster::client(config)?;
     let host = Arc::new(plugins::load(&run.plugins).await?);
@@ -53,6 +54,10 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
         namespace: run.namespace.clone(),
         controller_class: run.plugins.controller_class.clone(),
         delimiters: run.plugins.delimiters(),
+        flood_gate: run.enable_flood_gate,
+        secret_stores: run.enable_secret_store_reconciler,
+        cluster_stores: run.enable_cluster_store_reconciler,
+        cluster_external_secrets: run.enable_cluster_external_secret_reconciler,
         doors,
         readiness,
         plugins: Some(outside),

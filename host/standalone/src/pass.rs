@@ -246,6 +246,7 @@ impl Standalone {
             settings: PlanSettings {
                 controller_class: self.options.controller_class.clone(),
                 delimiters: self.options.delimiters.clone(),
+                ignore_cluster_stores: false,
             },
             object,
         }

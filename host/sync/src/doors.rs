@@ -364,10 +364,7 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
             let probed = preparer.access(identity).probe().await;
             probed
                 .map(|()| Checked { referent: false })
-                .map_err(|failure| Failure {
-                    stage: Stage::Check,
-                    ..failure
-                })
+                .map_err(probe_failed)
         }
     }
 }
@@ -379,4 +376,15 @@ fn of_templates(mut failure: Failure) -> Failure {
         return failure.context("the templates of the ExternalSecret");
     }
     failure
+}
+
+/// What the backend said to the probe; a login that failed on the way stays one.
+fn probe_failed(failure: Failure) -> Failure {
+    if failure.stage == Stage::Login {
+        return failure;
+    }
+    Failure {
+        stage: Stage::Probe,
+        ..failure
+    }
 }

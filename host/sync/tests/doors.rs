@@ -490,7 +490,7 @@ async fn a_check_of_a_wrong_password_says_so() {
     let failure = desk.doors.check(&own(with_password())).await.unwrap_err();
     assert_eq!(
         (failure.stage, failure.code),
-        (Stage::Check, Code::Unauthenticated)
+        (Stage::Login, Code::Unauthenticated)
     );
 }
 

@@ -8,6 +8,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "all/admission.rs"]
+mod admission;
+#[path = "all/ces.rs"]
+mod ces;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crds.rs"]
@@ -32,5 +36,7 @@ mod load;
 mod providers;
 #[path = "all/sentinels.rs"]
 mod sentinels;
+#[path = "all/stores.rs"]
+mod stores;
 #[path = "all/tls.rs"]
 mod tls;

@@ -155,7 +155,8 @@ impl Bench {
             config: config.to_string().into(),
             config_value: config,
             refresh_interval: None,
-            conditions: Vec::new(),
+            retries: Default::default(),
+            conditions: Default::default(),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::external_secret::StoreKind;
-use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore};
+use postern_api::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore,
+};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::store::StoreId;
 
 use super::Mirror;
-use crate::queue::Class;
-use crate::world::{Key, ObjectKey, SeenStore, State, Touched};
+use crate::world::{ObjectKey, SeenStore, State, Touched};
 
 /// ExternalSecrets.
 pub(crate) const EXTERNAL_SECRETS: Mirror<ExternalSecret, ObjectKey> = Mirror {
@@ -16,11 +17,7 @@ pub(crate) const EXTERNAL_SECRETS: Mirror<ExternalSecret, ObjectKey> = Mirror {
     id: ObjectKey::of,
     see: State::see_external_secret,
     see_malformed: State::see_malformed,
-    lose: |state, key| {
-        state.lose_external_secret(key);
-        // One more run finds nothing and ends what is left of the key.
-        vec![(Key::ExternalSecret(key.clone()), Class::Periodic)]
-    },
+    lose: State::lose_external_secret,
     known: State::external_secret_keys,
 };
 
@@ -74,11 +71,24 @@ pub(crate) const NAMESPACES: Mirror<ObjectMeta, String> = Mirror {
     id: name,
     see: |state, meta| state.see_namespace(&meta),
     see_malformed: nothing,
-    lose: |state, name| {
-        state.lose_namespace(name);
-        Vec::new()
-    },
+    lose: |state, name| state.lose_namespace(name),
     known: State::namespace_names,
+};
+
+/// ClusterExternalSecrets.
+pub(crate) const CLUSTER_EXTERNAL_SECRETS: Mirror<ClusterExternalSecret, String> = Mirror {
+    kind: "ClusterExternalSecret",
+    id: name,
+    see: |state, object| state.see_cluster_external_secret(object, false),
+    see_malformed: |state, metadata| {
+        let object = ClusterExternalSecret {
+            metadata,
+            ..ClusterExternalSecret::default()
+        };
+        state.see_cluster_external_secret(object, true)
+    },
+    lose: |state, name| state.lose_cluster_external_secret(name),
+    known: State::cluster_external_secret_names,
 };
 
 /// Plugins.

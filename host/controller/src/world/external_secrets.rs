@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::{ExternalSecret, ExternalSecretStatus};
-use postern_core::plan;
 use postern_core::store::StoreId;
+use postern_core::{fan_out, plan};
 
 use super::{Key, ObjectKey, State, Touched, is_older, remove_from, same_but_status};
 use crate::queue::Class;
@@ -17,6 +17,8 @@ pub(super) struct SecretEntry {
     pub(super) malformed: bool,
     pub(super) stores: BTreeSet<StoreId>,
     pub(super) target: ObjectKey,
+    /// UID of the ClusterExternalSecret that made it.
+    pub(super) maker: Option<String>,
 }
 
 impl State {
@@ -56,6 +58,13 @@ impl State {
             name: plan::target_name(&object),
         };
         let stores = plan::stores_of(&object);
+        let maker = fan_out::controller(&object.metadata).map(|owner| owner.uid.clone());
+        if let Some(maker) = &maker {
+            self.children
+                .entry(maker.clone())
+                .or_default()
+                .insert(key.clone());
+        }
         for id in &stores {
             self.by_store
                 .entry(id.clone())
@@ -73,23 +82,28 @@ impl State {
                 malformed,
                 stores,
                 target,
+                maker,
             },
         );
-        if touched {
-            vec![(Key::ExternalSecret(key), Class::Changed)]
-        } else {
-            Vec::new()
+        if !touched {
+            return Vec::new();
         }
+        let mut touched = self.makers_of(&key);
+        touched.push((Key::ExternalSecret(key), Class::Changed));
+        touched
     }
 
-    /// An ExternalSecret is gone.
-    pub(crate) fn lose_external_secret(&mut self, key: &ObjectKey) {
+    /// An ExternalSecret is gone. One more run finds nothing and ends what is left of the key.
+    pub(crate) fn lose_external_secret(&mut self, key: &ObjectKey) -> Touched {
+        let mut touched = self.makers_of(key);
+        touched.push((Key::ExternalSecret(key.clone()), Class::Periodic));
         self.unlink(key);
         if let Some(entry) = self.secrets.remove(key)
             && !self.by_target.contains_key(&entry.target)
         {
             self.known.remove(&entry.target);
         }
+        touched
     }
 
     fn unlink(&mut self, key: &ObjectKey) {
@@ -100,6 +114,9 @@ impl State {
             remove_from(&mut self.by_store, id, key);
         }
         remove_from(&mut self.by_target, &entry.target, key);
+        if let Some(maker) = &entry.maker {
+            remove_from(&mut self.children, maker, key);
+        }
     }
 
     /// Our own patch came back: later steps must not wait for the watch to tell the same.

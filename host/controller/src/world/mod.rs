@@ -3,6 +3,7 @@
 //! [`State`] is plain data with plain methods: an object goes in, the keys that it touches come out. It holds no Secret
 //! body, only metadata and hashes. [`World`] adds the lock. Each kind of object has a file of its own.
 
+mod cluster;
 mod external_secrets;
 mod namespaces;
 mod stores;
@@ -14,10 +15,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_core::fan_out::Namespace;
 use postern_core::plan::TargetMeta;
 use postern_core::store::StoreId;
 
-pub(crate) use self::stores::{SeenStore, Standing, StoreEntry, is_ours};
+pub(crate) use self::cluster::{ClusterEntry, FanOut};
+pub(crate) use self::stores::{Outlook, SeenStore, Standing, StoreEntry};
 
 use self::external_secrets::SecretEntry;
 use self::targets::Known;
@@ -47,6 +50,10 @@ pub(crate) enum Key {
     Store(StoreId),
     /// An ExternalSecret to sync.
     ExternalSecret(ObjectKey),
+    /// A ClusterExternalSecret to fan out, by name.
+    ClusterExternalSecret(String),
+    /// A namespace on which the peer left something, by name.
+    Namespace(String),
     /// A Plugin to look at, by name.
     Plugin(String),
 }
@@ -61,7 +68,10 @@ pub(crate) struct State {
     by_store: HashMap<StoreId, BTreeSet<ObjectKey>>,
     by_target: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     stores: HashMap<StoreId, StoreEntry>,
-    namespaces: HashMap<String, BTreeMap<String, String>>,
+    namespaces: BTreeMap<String, Namespace>,
+    clusters: BTreeMap<String, ClusterEntry>,
+    /// ExternalSecrets by the UID of the ClusterExternalSecret that made them.
+    children: HashMap<String, BTreeSet<ObjectKey>>,
     targets: HashMap<ObjectKey, TargetMeta>,
     known: HashMap<ObjectKey, Known>,
     /// Plugins and their grants.

@@ -34,9 +34,34 @@ pub(crate) struct StoreEntry {
     pub(crate) finalizers: Vec<String>,
     pub(crate) being_deleted: bool,
     pub(crate) resource_version: String,
+    /// The controller class that it names; known also where the rest cannot be used.
+    pub(crate) class: String,
     pub(crate) parsed: Result<Arc<Store>, Failure>,
     pub(crate) status: Option<SecretStoreStatus>,
     pub(crate) standing: Standing,
+}
+
+/// How this process looks at stores.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlook {
+    /// Its controller class.
+    pub(crate) class: String,
+    /// Whether readers wait while a store is not ready.
+    pub(crate) flood_gate: bool,
+    /// Whether it checks SecretStores. If not, another process does, and says so in their status.
+    pub(crate) secret_stores: bool,
+    /// Whether it sees ClusterSecretStores.
+    pub(crate) cluster_stores: bool,
+}
+
+impl Outlook {
+    /// Whether stores of a kind are checked here.
+    pub(crate) fn checks(&self, kind: StoreKind) -> bool {
+        match kind {
+            StoreKind::SecretStore => self.secret_stores,
+            StoreKind::ClusterSecretStore => self.cluster_stores,
+        }
+    }
 }
 
 /// A store as the watch shows it.
@@ -60,6 +85,17 @@ impl State {
         let generation = meta.generation.unwrap_or_default();
         let old = self.stores.get(&id);
         let same = old.filter(|old| old.uid == uid && old.generation == generation);
+        let class = match &spec {
+            Ok(spec) => spec.controller.clone().unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        // Our own word came back already, so this is another process that checks it.
+        let turned_ready = same.is_some_and(|same| {
+            let ready = |status: Option<&_>| conclude::store_is_ready(status).is_ok();
+            same.standing == Standing::Unchecked
+                && !ready(same.status.as_ref())
+                && ready(status.as_ref())
+        });
         let parsed = match same {
             Some(same) => same.parsed.clone(),
             None => spec
@@ -74,16 +110,20 @@ impl State {
             finalizers: meta.finalizers.clone().unwrap_or_default(),
             being_deleted: going,
             resource_version: meta.resource_version.clone().unwrap_or_default(),
+            class,
             parsed,
             status,
             standing: same.map_or(Standing::Unchecked, |same| same.standing.clone()),
         };
         self.stores.insert(id.clone(), entry);
-        if touched {
-            vec![(Key::Store(id), Class::Store)]
-        } else {
-            Vec::new()
+        let mut keys = Vec::new();
+        if turned_ready {
+            keys = self.users_of(&id);
         }
+        if touched {
+            keys.push((Key::Store(id), Class::Store));
+        }
+        keys
     }
 
     /// A store is gone; its sessions have to be closed, and its ExternalSecrets told.
@@ -170,7 +210,7 @@ impl State {
             .filter(|e| !e.being_deleted && serves(e, keys) && usable(e));
         stores
             .filter_map(|e| e.parsed.clone().ok())
-            .filter(|store| is_ours(store, class))
+            .filter(|store| store.is_of_class(class))
             .collect()
     }
 
@@ -182,30 +222,43 @@ impl State {
     pub(crate) fn stores_for(
         &self,
         object: &ExternalSecret,
-        class: &str,
+        outlook: &Outlook,
     ) -> Option<BTreeMap<StoreId, StoreState>> {
         let states = plan::stores_of(object).into_iter().map(|id| {
-            let state = self.store_state(&id, class)?;
+            let state = self.store_state(&id, outlook)?;
             Some((id, state))
         });
         states.collect()
     }
 
-    fn store_state(&self, id: &StoreId, class: &str) -> Option<StoreState> {
+    fn store_state(&self, id: &StoreId, outlook: &Outlook) -> Option<StoreState> {
+        if id.kind == StoreKind::ClusterSecretStore && !outlook.cluster_stores {
+            let why = "this process serves no ClusterSecretStore; use a SecretStore, or a process for the whole cluster";
+            return Some(StoreState::NotReady(why.to_owned()));
+        }
         let Some(entry) = self.stores.get(id) else {
             return Some(StoreState::Missing);
         };
+        if !store::is_of_class(&entry.class, &outlook.class) {
+            // The plan leaves the ExternalSecret alone, whatever the store's condition is.
+            return Some(StoreState::Foreign);
+        }
         let store = match &entry.parsed {
-            Ok(store) => store,
+            Ok(store) => Arc::clone(store),
             Err(failure) => return Some(StoreState::NotReady(failure.public.clone())),
         };
-        if !is_ours(store, class) {
-            // Another controller's: the plan leaves the ExternalSecret alone, whatever the store's condition is.
-            return Some(StoreState::Ready(Arc::clone(store)));
+        if !outlook.flood_gate {
+            return Some(StoreState::Ready(store));
+        }
+        if !outlook.checks(id.kind) {
+            return Some(match conclude::store_is_ready(entry.status.as_ref()) {
+                Ok(()) => StoreState::Ready(store),
+                Err(why) => StoreState::NotReady(why),
+            });
         }
         match &entry.standing {
             Standing::Unchecked => None,
-            Standing::Ready => Some(StoreState::Ready(Arc::clone(store))),
+            Standing::Ready => Some(StoreState::Ready(store)),
             Standing::NotReady(why) => Some(StoreState::NotReady(why.clone())),
         }
     }
@@ -214,11 +267,6 @@ impl State {
         let ids = self.stores.keys().filter(|id| id.kind == kind);
         ids.cloned().collect()
     }
-}
-
-/// Whether a store is of our controller class.
-pub(crate) fn is_ours(store: &Store, class: &str) -> bool {
-    store.controller.is_empty() || store.controller == class
 }
 
 fn serves(entry: &StoreEntry, keys: &BTreeSet<String>) -> bool {

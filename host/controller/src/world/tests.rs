@@ -7,7 +7,7 @@ use postern_core::plan::StoreState;
 use postern_core::store::StoreId;
 use serde_json::json;
 
-use super::{Key, ObjectKey, SeenStore, Standing, State, Touched};
+use super::{Key, ObjectKey, Outlook, SeenStore, Standing, State, Touched};
 use crate::queue::Class;
 
 fn external_secret(version: &str, generation: i64) -> ExternalSecret {
@@ -44,6 +44,15 @@ fn see_store(state: &mut State, generation: i64) -> Touched {
         spec: Ok(&spec),
         status: None,
     })
+}
+
+fn outlook() -> Outlook {
+    Outlook {
+        class: "default".into(),
+        flood_gate: true,
+        secret_stores: true,
+        cluster_stores: true,
+    }
 }
 
 fn the_secret() -> Touched {
@@ -120,14 +129,14 @@ fn an_unchecked_store_lets_wait_and_its_check_wakes() {
     let object = external_secret("1", 1);
     state.see_external_secret(object.clone());
     assert!(matches!(
-        state.stores_for(&object, "default").unwrap()[&store_id()],
+        state.stores_for(&object, &outlook()).unwrap()[&store_id()],
         StoreState::Missing
     ));
     assert_eq!(
         see_store(&mut state, 1),
         [(Key::Store(store_id()), Class::Store)]
     );
-    assert!(state.stores_for(&object, "default").is_none());
+    assert!(state.stores_for(&object, &outlook()).is_none());
     assert_eq!(
         state.checked(&store_id(), "u", 1, Standing::NotReady("sealed".into())),
         the_secret()
@@ -142,7 +151,7 @@ fn an_unchecked_store_lets_wait_and_its_check_wakes() {
     );
     assert_eq!(state.checked(&store_id(), "u", 1, Standing::Ready), []);
     assert!(matches!(
-        state.stores_for(&object, "default").unwrap()[&store_id()],
+        state.stores_for(&object, &outlook()).unwrap()[&store_id()],
         StoreState::Ready(_)
     ));
 }
@@ -177,4 +186,112 @@ fn nothing_is_kept_of_what_is_gone() {
             && state.by_target.is_empty()
             && state.known.is_empty()
     );
+}
+
+#[test]
+fn without_the_gate_nobody_waits_and_another_class_is_never_ours() {
+    let mut state = State::default();
+    let object = external_secret("1", 1);
+    state.see_external_secret(object.clone());
+    see_store(&mut state, 1);
+    let open = Outlook {
+        flood_gate: false,
+        ..outlook()
+    };
+    assert!(matches!(
+        state.stores_for(&object, &open).unwrap()[&store_id()],
+        StoreState::Ready(_)
+    ));
+    // Also one that cannot be used says whose it is.
+    let meta: ObjectMeta = serde_json::from_value(
+        json!({"name": "s", "namespace": "team", "uid": "u", "generation": 2}),
+    )
+    .unwrap();
+    let spec = serde_json::from_value(json!({"controller": "other", "provider": {}})).unwrap();
+    state.see_store(SeenStore {
+        id: store_id(),
+        meta: &meta,
+        spec: Ok(&spec),
+        status: None,
+    });
+    assert!(matches!(
+        state.stores_for(&object, &outlook()).unwrap()[&store_id()],
+        StoreState::Foreign
+    ));
+}
+
+#[test]
+fn where_another_process_checks_stores_its_word_counts_and_wakes() {
+    let mut state = State::default();
+    let object = external_secret("1", 1);
+    state.see_external_secret(object.clone());
+    let theirs = Outlook {
+        secret_stores: false,
+        ..outlook()
+    };
+    see_store(&mut state, 1);
+    assert!(matches!(
+        state.stores_for(&object, &theirs).unwrap()[&store_id()],
+        StoreState::NotReady(_)
+    ));
+    let meta: ObjectMeta = serde_json::from_value(
+        json!({"name": "s", "namespace": "team", "uid": "u", "generation": 1}),
+    )
+    .unwrap();
+    let spec = serde_json::from_value(json!({"provider": {"fake": {}}})).unwrap();
+    let touched = state.see_store(SeenStore {
+        id: store_id(),
+        meta: &meta,
+        spec: Ok(&spec),
+        status: serde_json::from_value(
+            json!({"conditions": [{"type": "Ready", "status": "True"}]}),
+        )
+        .unwrap(),
+    });
+    assert_eq!(touched, the_secret());
+    assert!(matches!(
+        state.stores_for(&object, &theirs).unwrap()[&store_id()],
+        StoreState::Ready(_)
+    ));
+}
+
+#[test]
+fn a_child_touches_its_maker_and_a_namespace_all_who_select() {
+    let mut state = State::default();
+    let made = |uid: &str| {
+        serde_json::from_value(json!({
+            "apiVersion": "external-secrets.io/v1", "kind": "ClusterExternalSecret",
+            "metadata": {"name": "shared", "uid": uid, "resourceVersion": "1"},
+            "spec": {"externalSecretSpec": {}, "externalSecretName": "elsewhere"},
+        }))
+        .unwrap()
+    };
+    let shared: Touched = vec![(Key::ClusterExternalSecret("shared".into()), Class::Changed)];
+    assert_eq!(state.see_cluster_external_secret(made("c1"), false), shared);
+    assert_eq!(state.see_cluster_external_secret(made("c1"), false), []);
+    let mut child = external_secret("1", 1);
+    child.metadata.owner_references = serde_json::from_value(json!([{
+        "apiVersion": "external-secrets.io/v1", "kind": "ClusterExternalSecret", "name": "shared", "uid": "c1", "controller": true,
+    }]))
+    .unwrap();
+    let touched = state.see_external_secret(child.clone());
+    assert_eq!(touched, [shared.clone(), the_secret()].concat());
+    let known = state.fan_out("shared").unwrap();
+    assert_eq!((known.ours.len(), known.named.len()), (1, 0));
+    let key = ObjectKey::of(&child.metadata);
+    assert_eq!(state.lose_external_secret(&key)[0], shared[0]);
+    assert!(state.children.is_empty());
+
+    let namespace = |json| serde_json::from_value::<ObjectMeta>(json).unwrap();
+    let seen = namespace(json!({"name": "team", "labels": {"a": "b"}}));
+    assert_eq!(state.see_namespace(&seen), shared);
+    assert_eq!(state.see_namespace(&seen), []);
+    let left = namespace(
+        json!({"name": "team", "labels": {"a": "b"}, "finalizers": ["externalsecrets.external-secrets.io/ces-old"]}),
+    );
+    assert_eq!(
+        state.see_namespace(&left),
+        [(Key::Namespace("team".into()), Class::Changed)]
+    );
+    assert_eq!(state.lose_namespace("team"), shared);
 }

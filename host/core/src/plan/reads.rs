@@ -301,7 +301,7 @@ pub(super) fn usable_stores(
     let mut stores = BTreeMap::new();
     for id in reads.iter().map(|r| &r.store).collect::<BTreeSet<_>>() {
         let store = match observed.stores.get(id) {
-            None | Some(StoreState::Missing) => {
+            None | Some(StoreState::Missing | StoreState::Foreign) => {
                 let place = if id.namespace.is_empty() {
                     String::new()
                 } else {

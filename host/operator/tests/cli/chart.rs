@@ -313,7 +313,11 @@ fn a_right_that_is_switched_off_is_not_granted() {
     let gone: Vec<_> = with.iter().filter(|name| !without.contains(name)).collect();
     assert_eq!(
         gone,
-        ["externalsecrets/finalizers", "serviceaccounts/token"]
+        [
+            "externalsecrets/finalizers",
+            "serviceaccounts/token",
+            "clusterexternalsecrets/finalizers"
+        ]
     );
 }
 

@@ -206,14 +206,6 @@ async fn a_template_that_does_not_parse_is_said() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_too_long_is_said() {
-    let place = Place::new("fail").await;
-    let mut spec = reads("good", &[("a", "db")]);
-    spec["target"] = json!({"name": "x".repeat(254)});
-    broken_beside_good(&place, spec, "254 characters").await;
-}
-
-#[tokio::test]
 async fn the_same_failure_again_and_again_is_one_event() {
     let place = Place::new("fail").await;
     place.store("corp", fake_store(&[("db", "x")])).await;

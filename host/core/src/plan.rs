@@ -5,6 +5,7 @@
 
 mod due;
 mod reads;
+mod safety;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,6 +209,7 @@ fn unsupported(field: &str) -> Failure {
 fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     let object = &observed.object;
     target::check_policies(object)?;
+    safety::check(object)?;
     refuse_unserved(object)?;
     interval(object)?;
     let target_name = target_name(object);

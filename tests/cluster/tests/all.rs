@@ -32,6 +32,8 @@ mod isolation;
 mod lifecycle;
 #[path = "all/load.rs"]
 mod load;
+#[path = "all/pages.rs"]
+mod pages;
 #[path = "all/providers.rs"]
 mod providers;
 #[path = "all/sentinels.rs"]

@@ -56,10 +56,28 @@
 - apiGroups: ["external-secrets.io"]
   resources: ["clustersecretstores/status"]
   verbs: ["patch"]
-# labels, which say what stores of the cluster a namespace may use; metadata only.
+# labels, which select them and say what stores they may use; a patch takes off a finalizer that the peer has left; metadata only.
 - apiGroups: [""]
   resources: ["namespaces"]
-  verbs: ["list","watch"]
+  verbs: ["list","watch","get","patch"]
+# what is to be kept in many namespaces; a patch takes off a finalizer that the peer has left.
+- apiGroups: ["external-secrets.io"]
+  resources: ["clusterexternalsecrets"]
+  verbs: ["list","watch","patch"]
+# in which namespaces it is.
+- apiGroups: ["external-secrets.io"]
+  resources: ["clusterexternalsecrets/status"]
+  verbs: ["patch"]
+{{- if .Values.openshiftFinalizers }}
+# an ExternalSecret names its ClusterExternalSecret as the owner whose deletion it blocks; never called, only checked.
+- apiGroups: ["external-secrets.io"]
+  resources: ["clusterexternalsecrets/finalizers"]
+  verbs: ["update"]
+{{- end }}
+# those that a ClusterExternalSecret keeps.
+- apiGroups: ["external-secrets.io"]
+  resources: ["externalsecrets"]
+  verbs: ["create","update","delete"]
 # plugins from outside.
 - apiGroups: ["postern.dev"]
   resources: ["plugins"]
@@ -74,14 +92,14 @@
   verbs: ["list","watch"]
 # at the start: are the CRDs there, and are they Postern's.
 - apiGroups: ["apiextensions.k8s.io"]
-  resourceNames: ["externalsecrets.external-secrets.io","secretstores.external-secrets.io","clustersecretstores.external-secrets.io","plugins.postern.dev","plugingrants.postern.dev"]
+  resourceNames: ["externalsecrets.external-secrets.io","secretstores.external-secrets.io","clustersecretstores.external-secrets.io","clusterexternalsecrets.external-secrets.io","plugins.postern.dev","plugingrants.postern.dev"]
   resources: ["customresourcedefinitions"]
   verbs: ["get"]
 {{- end }}
 
 {{- define "postern.rules.view" -}}
 - apiGroups: ["external-secrets.io"]
-  resources: ["externalsecrets","secretstores","clustersecretstores"]
+  resources: ["externalsecrets","clusterexternalsecrets","secretstores","clustersecretstores"]
   verbs: ["get","list","watch"]
 {{- end }}
 

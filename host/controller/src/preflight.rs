@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::Error;
 
 /// Needed only where they are served.
-const CLUSTER_EXTERNAL_SECRETS: &str = "clusterexternalsecrets.external-secrets.io";
+pub(crate) const CLUSTER_EXTERNAL_SECRETS: &str = "clusterexternalsecrets.external-secrets.io";
+/// Needed only where they are served.
+pub(crate) const CLUSTER_STORES: &str = "clustersecretstores.external-secrets.io";
 /// Places in the schema that only our CRDs have.
 const OURS: [(&str, &str); 6] = [
     (
@@ -20,7 +22,7 @@ const OURS: [(&str, &str); 6] = [
         "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
     ),
     (
-        "clustersecretstores.external-secrets.io",
+        CLUSTER_STORES,
         "/spec/properties/provider/x-kubernetes-preserve-unknown-fields",
     ),
     (
@@ -36,11 +38,13 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     OURS.iter().map(|(name, _)| *name)
 }
 
-/// Fails with what to do where a CRD is missing or another's.
-pub(crate) async fn check(client: &Client, fan_out: bool) -> Result<(), Error> {
+/// Fails with what to do where a CRD is missing or another's; those of what is not served are passed over.
+pub(crate) async fn check(client: &Client, unserved: &[&str]) -> Result<(), Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let needed = |name: &str| fan_out || name != CLUSTER_EXTERNAL_SECRETS;
-    for (name, pointer) in OURS.into_iter().filter(|(name, _)| needed(name)) {
+    let needed = OURS
+        .into_iter()
+        .filter(|(name, _)| !unserved.contains(name));
+    for (name, pointer) in needed {
         let crd = match api.get_opt(name).await {
             Ok(Some(crd)) => crd,
             Ok(None) => return Err(Error::CrdMissing(name.to_owned())),

@@ -1,4 +1,5 @@
-//! What the controller may do in a cluster: one row for each kind of object that it calls the API server about.
+//! What the controller may do in a cluster: one row for each kind of object that it calls the API server about, and
+//! one more where the whole cluster needs other verbs than a namespace.
 //!
 //! The roles of the chart and of `postern manifests` are made from this table. A test runs the controller with these
 //! rights alone and compares them with what the API server's audit log says was used, so a row that is missing fails it,
@@ -151,8 +152,35 @@ pub const RULES: &[Rule] = &[
     row(
         Reach::Cluster,
         ("", "namespaces"),
-        &["list", "watch"],
-        "labels, which say what stores of the cluster a namespace may use; metadata only",
+        &["list", "watch", "get", "patch"],
+        "labels, which select them and say what stores they may use; a patch takes off a finalizer that the peer has left; metadata only",
+    ),
+    row(
+        Reach::Cluster,
+        (GROUP, "clusterexternalsecrets"),
+        &["list", "watch", "patch"],
+        "what is to be kept in many namespaces; a patch takes off a finalizer that the peer has left",
+    ),
+    row(
+        Reach::Cluster,
+        (GROUP, "clusterexternalsecrets/status"),
+        &["patch"],
+        "in which namespaces it is",
+    ),
+    only(
+        When::OpenShift,
+        row(
+            Reach::Cluster,
+            (GROUP, "clusterexternalsecrets/finalizers"),
+            &["update"],
+            "an ExternalSecret names its ClusterExternalSecret as the owner whose deletion it blocks; never called, only checked",
+        ),
+    ),
+    row(
+        Reach::Cluster,
+        (GROUP, "externalsecrets"),
+        &["create", "update", "delete"],
+        "those that a ClusterExternalSecret keeps",
     ),
     row(
         Reach::Cluster,
@@ -246,8 +274,8 @@ mod tests {
         let mut seen = BTreeSet::new();
         for rule in RULES {
             assert!(
-                seen.insert((rule.group, rule.resource)),
-                "{} has two rows",
+                seen.insert((rule.group, rule.resource, rule.reach == Reach::Cluster)),
+                "{} has two rows of one reach",
                 rule.resource
             );
             assert!(

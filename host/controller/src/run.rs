@@ -91,6 +91,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Definitions that need not be there.
+    fn unserved(&self) -> Vec<&'static str> {
+        let stores = (!self.cluster_stores).then_some(preflight::CLUSTER_STORES);
+        let fan_out = !self.serves_cluster_external_secrets();
+        let fan_out = fan_out.then_some(preflight::CLUSTER_EXTERNAL_SECRETS);
+        stores.into_iter().chain(fan_out).collect()
+    }
+
     fn serves_cluster_external_secrets(&self) -> bool {
         self.cluster_external_secrets && self.namespace.is_none()
     }
@@ -161,7 +169,7 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    preflight::check(&client, options.serves_cluster_external_secrets()).await?;
+    preflight::check(&client, &options.unserved()).await?;
     let (ctx, posting) = context(client, host, &options)?;
     let mut watches = Watches::default();
     watches.start(&ctx);

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::Resource;
-use postern_api::{ClusterSecretStore, ExternalSecret, Plugin, SecretStore, names};
+use postern_api::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, Plugin, SecretStore, names,
+};
 use postern_cluster_tests::{eventually, guest};
 use postern_test_kit::kvserver::{CountingVault, JwtRole, Transport, Vaultlike as _};
 use serde::Serialize;
@@ -162,6 +164,7 @@ pub async fn of_the_cluster(at: &Installed, plugin_files: &Path) {
     at.external_secret("wide", ("ClusterSecretStore", "wide"), "k")
         .await;
     at.value("wide", Some("wide")).await;
+    of_fan_out(at).await;
     leaves(at, &stores, "wide").await;
 
     std::fs::copy(
@@ -178,6 +181,47 @@ pub async fn of_the_cluster(at: &Installed, plugin_files: &Path) {
     eventually(&|| at.seen("the plugin serves"), || async {
         let status = plugins.get("acme").await.unwrap().status?;
         status.active.map(drop)
+    })
+    .await;
+}
+
+/// An ExternalSecret is made in a namespace, put right and deleted; what the peer left on the namespace is taken off.
+async fn of_fan_out(at: &Installed) {
+    let all: Api<ClusterExternalSecret> = Api::all(at.client.clone());
+    let namespaces: Api<Namespace> = Api::all(at.client.clone());
+    let left = format!("{}spread", names::FINALIZER_NAMESPACE_PREFIX);
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": [left]}}));
+    let own = at.namespace.name();
+    namespaces
+        .patch(own, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    let data = json!([{"secretKey": "a", "remoteRef": {"key": "k", "property": "a"}}]);
+    let store = json!({"name": "wide", "kind": "ClusterSecretStore"});
+    let object = json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ClusterExternalSecret",
+        "metadata": {"name": "spread", "finalizers": [names::FINALIZER_CLUSTER]},
+        "spec": {"namespaces": [own], "externalSecretSpec": {"secretStoreRef": store, "data": data}},
+    });
+    create(&all, object).await;
+    at.value("spread", Some("wide")).await;
+    let children = at.api::<ExternalSecret>();
+    let edit = Patch::Merge(json!({"metadata": {"labels": {"mine": "x"}}}));
+    children
+        .patch("spread", &PatchParams::default(), &edit)
+        .await
+        .unwrap();
+    eventually(&|| at.seen("the edit is undone"), || async {
+        let labels = children.get("spread").await.unwrap().metadata.labels;
+        labels.unwrap_or_default().is_empty().then_some(())
+    })
+    .await;
+    leaves(at, &all, "spread").await;
+    eventually(&|| at.seen("child and finalizer are gone"), || async {
+        let meta = namespaces.get(own).await.unwrap().metadata;
+        let clean = meta.finalizers.unwrap_or_default().is_empty();
+        let gone = children.get_opt("spread").await.unwrap().is_none();
+        (clean && gone).then_some(())
     })
     .await;
 }

@@ -15,6 +15,7 @@ pub mod plugins;
 mod policy;
 mod prepare;
 mod read;
+mod retry;
 mod session;
 mod settings;
 mod stats;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::fetcher::{Listing, Reader};
 use crate::identity::Identity;
 use crate::prepare::Preparer;
+use crate::retry;
 use crate::session::{self, Opener, Token};
 use crate::stats::Counters;
 
@@ -202,7 +203,13 @@ impl Access {
 
 impl Reader for Access {
     fn read<'a>(&'a self, requests: &'a [Request]) -> Answering<'a, Vec<Outcome>> {
-        Box::pin(self.read_batch(requests))
+        let retries = self.identity.store.retries;
+        if retries.times == 0 {
+            return Box::pin(self.read_batch(requests));
+        }
+        let patience = self.preparer.settings.wait_deadline;
+        let read = move |requests: Vec<Request>| async move { self.read_batch(&requests).await };
+        Box::pin(retry::patiently(retries, patience, requests, read))
     }
 
     fn list<'a>(&'a self, query: &'a Query) -> Answering<'a, Listing> {

@@ -26,7 +26,7 @@ pub(crate) trait Shown: Resource + Send {
     type Value;
 
     /// The value; its metadata alone where it does not fit its type.
-    fn value(self) -> Result<Self::Value, ObjectMeta>;
+    fn value(self) -> Result<Self::Value, Box<ObjectMeta>>;
 }
 
 impl<K: Resource + Send> Shown for DeserializeGuard<K>
@@ -35,8 +35,8 @@ where
 {
     type Value = K;
 
-    fn value(self) -> Result<K, ObjectMeta> {
-        self.0.map_err(|invalid| invalid.metadata)
+    fn value(self) -> Result<K, Box<ObjectMeta>> {
+        self.0.map_err(|invalid| Box::new(invalid.metadata))
     }
 }
 
@@ -46,7 +46,7 @@ where
 {
     type Value = ObjectMeta;
 
-    fn value(self) -> Result<ObjectMeta, ObjectMeta> {
+    fn value(self) -> Result<ObjectMeta, Box<ObjectMeta>> {
         Ok(self.metadata)
     }
 }
@@ -74,7 +74,7 @@ impl<T, Id: Ord> Mirror<T, Id> {
                     name = meta.name,
                     "an object does not fit its schema and is passed over"
                 );
-                (self.see_malformed)(state, meta)
+                (self.see_malformed)(state, *meta)
             }
         }
     }

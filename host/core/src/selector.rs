@@ -68,8 +68,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    fn manifest(json: Value) -> LabelSelector {
+        serde_json::from_value(json).unwrap()
+    }
+
     fn parse(json: Value) -> Result<Selector, String> {
-        Selector::parse(&serde_json::from_value(json).unwrap())
+        Selector::parse(&manifest(json))
     }
 
     #[test]

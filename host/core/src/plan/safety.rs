@@ -49,12 +49,16 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn checked(template: Value) -> Result<(), Failure> {
+    fn object(template: Value) -> ExternalSecret {
         let object = json!({
             "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "metadata": {"name": "e"},
             "spec": {"target": {"template": template}},
         });
-        check(&serde_json::from_value(object).unwrap())
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn checked(template: Value) -> Result<(), Failure> {
+        check(&object(template))
     }
 
     #[test]

@@ -82,8 +82,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    fn manifest(json: Value) -> Vec<StoreCondition> {
+        serde_json::from_value(json).unwrap()
+    }
+
     fn conditions(json: Value) -> Result<Conditions, String> {
-        Conditions::parse(&serde_json::from_value::<Vec<StoreCondition>>(json).unwrap())
+        Conditions::parse(&manifest(json))
     }
 
     #[test]

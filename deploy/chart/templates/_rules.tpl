@@ -23,11 +23,11 @@
 - apiGroups: ["external-secrets.io"]
   resources: ["secretstores/status"]
   verbs: ["patch"]
-# the targets, and credentials of stores by name; lists and watches ask for managed Secrets only, by label.
+# the targets, and credentials of stores and templates by name; lists and watches ask for managed Secrets only, by label.
 - apiGroups: [""]
   resources: ["secrets"]
   verbs: ["list","watch","get","create","update","delete"]
-# authorities and settings that stores name.
+# authorities and settings that stores name, and templates of targets.
 - apiGroups: [""]
   resources: ["configmaps"]
   verbs: ["get"]

@@ -53,15 +53,9 @@ pub struct ExternalSecretSpec {
     /// Entries that make many keys each; later ones win.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_from: Option<Vec<DataFrom>>,
-    /// When periodic refreshes may run.
+    /// When periodic refreshes may run; always when absent. A change, a first sync and a repair never wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "open_object")]
-    pub sync_windows: Option<serde_json::Value>,
-}
-
-/// An object whose fields this version does not know; the API server wants a type all the same.
-fn open_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    pub sync_windows: Option<SyncWindows>,
 }
 
 /// Names a store.
@@ -121,6 +115,39 @@ pub enum RefreshPolicy {
     OnChange,
 }
 
+/// When periodic refreshes may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncWindows {
+    /// `allow`: only while a window is open. `deny`: only while none is.
+    pub kind: SyncWindowKind,
+    /// The windows.
+    #[schemars(length(min = 1))]
+    pub windows: Vec<SyncWindow>,
+}
+
+/// What an open window means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncWindowKind {
+    /// Periodic refreshes may run.
+    Allow,
+    /// They may not.
+    Deny,
+}
+
+/// One window: it opens at each firing of the schedule and stays open for the duration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncWindow {
+    /// Five fields of cron (minute, hour, day of month, month, day of week), a descriptor such as `@daily`, or
+    /// `@every 6h`; in UTC.
+    #[schemars(regex(
+        pattern = r"^(@(annually|yearly|monthly|weekly|daily|midnight|hourly)|@every [^\s]+.*|[^\s]+( [^\s]+){4})$"
+    ))]
+    pub schedule: String,
+    /// How long it stays open, such as `8h`.
+    pub duration: String,
+}
+
 /// The target to write.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -128,7 +155,7 @@ pub struct Target {
     /// Name of the Secret; the ExternalSecret's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Who owns the Secret.
+    /// Who makes the Secret, whose it is, and what is kept of what others wrote into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_policy: Option<CreationPolicy>,
     /// What becomes of the Secret when the values are gone.
@@ -137,7 +164,7 @@ pub struct Target {
     /// How the Secret is made of the values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TargetTemplate>,
-    /// Makes the Secret immutable.
+    /// Makes the Secret immutable. One that exists keeps its data, whatever is read afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immutable: Option<bool>,
     /// A target that is no Secret.
@@ -158,16 +185,16 @@ pub struct ManifestTarget {
 /// Who owns the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CreationPolicy {
-    /// The ExternalSecret owns it; it goes with it.
+    /// It is made and owned, and goes with the ExternalSecret; keys of others are taken out.
     #[default]
     Owner,
-    /// Made, never deleted.
+    /// It is made and not owned, and stays; keys of others are taken out, at the next refresh.
     Orphan,
-    /// Only added to.
+    /// Keys are added to a Secret that somebody else makes.
     Merge,
-    /// Not written.
+    /// Nothing is written; values are read all the same.
     None,
-    /// Made or added to.
+    /// Keys are added, and the Secret is made where it is lacking; it stays.
     CreateOrMerge,
 }
 

@@ -45,6 +45,8 @@ pub mod reason {
     pub const SECRET_SYNCED_ERROR: &str = "SecretSyncedError";
     /// The backend has none of what the target was made of, and the deletion policy is Delete.
     pub const SECRET_DELETED: &str = "SecretDeleted";
+    /// The target does not exist, and is not ours to make.
+    pub const SECRET_MISSING: &str = "SecretMissing";
     /// Objects are said not to exist in a way that is not believed at once; the target is as it was.
     pub const MASS_ABSENCE: &str = "MassAbsence";
     /// The store can be used.

@@ -147,6 +147,8 @@ fn log(result: &Result<Written, Failure>) {
         Ok(Written::Gone) => {
             tracing::debug!("there is no secret, and the backend has nothing for it")
         }
+        Ok(Written::Missing) => tracing::debug!("the secret to add to is not there"),
+        Ok(Written::Skipped) => tracing::debug!("read, and by policy not written"),
         Err(failure) => tracing::warn!(
             code = %failure.code,
             blame = failure.code.blame().as_str(),

@@ -11,6 +11,7 @@ use kube::{Api, Client, Resource};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::Answering;
 use postern_core::secret::SecretValue;
+use postern_core::shape::Data;
 use postern_sync::{Credentials, ObjectKind, ObjectName, Resolved, Version, Whole};
 
 use crate::api_error;
@@ -119,6 +120,26 @@ impl Credentials for ApiCredentials {
         })
     }
 
+    fn contents<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Data>> {
+        Box::pin(async move {
+            match object.kind {
+                ObjectKind::Secret => {
+                    let found: Option<Secret> = self.get(object).await?;
+                    let body = found.map(Body);
+                    Ok(body.map(|body| values(body.0.data.iter().flatten(), |v| v.0.clone())))
+                }
+                ObjectKind::ConfigMap => {
+                    let found: Option<ConfigMap> = self.get(object).await?;
+                    let texts = |map: ConfigMap| {
+                        values(map.data.iter().flatten(), |text| text.clone().into_bytes())
+                    };
+                    Ok(found.map(texts))
+                }
+                ObjectKind::ServiceAccount => Ok(None),
+            }
+        })
+    }
+
     fn version<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Version>> {
         Box::pin(async move {
             let meta = match object.kind {
@@ -205,6 +226,14 @@ impl ApiCredentials {
             )
         })
     }
+}
+
+fn values<'a, V: 'a>(
+    all: impl Iterator<Item = (&'a String, &'a V)>,
+    bytes: impl Fn(&V) -> Vec<u8>,
+) -> Data {
+    all.map(|(key, value)| (key.clone(), SecretValue::new(bytes(value))))
+        .collect()
 }
 
 fn object(kind: ObjectKind, namespace: &str, name: &str) -> ObjectName {

@@ -108,13 +108,13 @@ pub const RULES: &[Rule] = &[
         Reach::Namespace,
         ("", "secrets"),
         &["list", "watch", "get", "create", "update", "delete"],
-        "the targets, and credentials of stores by name; lists and watches ask for managed Secrets only, by label",
+        "the targets, and credentials of stores and templates by name; lists and watches ask for managed Secrets only, by label",
     ),
     row(
         Reach::Namespace,
         ("", "configmaps"),
         &["get"],
-        "authorities and settings that stores name",
+        "authorities and settings that stores name, and templates of targets",
     ),
     row(
         Reach::Namespace,

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use postern_core::absence::{Fate, Missing};
-use postern_core::conclude::{Written, conclude, missing_events, say_omitted};
+use postern_core::conclude::{
+    Conclusion, Written, conclude, left_over_event, missing_events, say_omitted,
+};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Observed, Plan, SyncPlan, plan};
 use postern_core::shape::Omitted;
+use postern_core::target::Rule;
 use tokio::time::Instant;
 
 use crate::commit;
@@ -33,16 +36,34 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> N
         Plan::Refuse(failure) => Err(failure),
         Plan::Sync(plan) => sync(ctx, &observed, &plan, due).await,
     };
-    let (result, lacking) = match result {
-        Ok((written, lacking)) => (Ok(written), Some(lacking)),
+    let (result, synced) = match result {
+        Ok(synced) => (Ok(synced.written), Some(synced)),
         Err(failure) => (Err(failure), None),
     };
     let mut conclusion = conclude(&observed, result.as_ref().copied());
-    if let (Ok(written), Some((missing, omitted))) = (&result, lacking) {
-        conclusion.events.extend(missing_events(*written, &missing));
-        say_omitted(&mut conclusion, omitted);
+    if let Some(synced) = synced {
+        synced.tell(&mut conclusion);
     }
     commit::commit(ctx, &observed, conclusion, &result).await
+}
+
+/// What a sync that succeeded did.
+struct Synced {
+    written: Written,
+    missing: Vec<Missing>,
+    omitted: Omitted,
+    left_over: bool,
+}
+
+impl Synced {
+    /// Adds what is to be told beyond the result.
+    fn tell(self, conclusion: &mut Conclusion) {
+        let left_over = self.left_over.then(left_over_event);
+        conclusion.events.extend(left_over);
+        let missing = missing_events(self.written, &self.missing);
+        conclusion.events.extend(missing);
+        say_omitted(conclusion, self.omitted);
+    }
 }
 
 async fn sync(
@@ -50,15 +71,24 @@ async fn sync(
     observed: &Observed,
     plan: &SyncPlan,
     due: Instant,
-) -> Result<(Written, (Vec<Missing>, Omitted)), Failure> {
+) -> Result<Synced, Failure> {
     let produced = ctx.doors.produce(plan, due).await?;
-    let owner = target::owner(plan, observed.object.metadata.uid.as_deref());
+    let rule = Rule::of(plan, observed.object.metadata.uid.as_deref());
     let written = match &produced.target {
-        Fate::Written(desired) => target::write(ctx, plan, &owner, desired).await?,
-        Fate::Deleted => target::remove(ctx, plan, &owner).await?,
+        Fate::Written(desired) => target::write(ctx, &rule, desired).await?,
+        Fate::Deleted => target::remove(ctx, plan, &rule).await?,
         Fate::Retained => Written::Retained,
     };
-    Ok((written, (produced.missing, produced.omitted)))
+    let left_over = match (&plan.left_over, &produced.target) {
+        (Some(name), Fate::Written(_)) => target::remove_left_over(ctx, &rule, name).await?,
+        _ => false,
+    };
+    Ok(Synced {
+        written,
+        missing: produced.missing,
+        omitted: produced.omitted,
+        left_over,
+    })
 }
 
 fn decide(ctx: &Context, key: &ObjectKey, observed: &Observed) -> Plan {

@@ -3,12 +3,13 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use postern_api::external_secret::CreationPolicy;
 use postern_api::names;
 use postern_core::conclude::Written;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::go;
 use postern_core::plan::{SyncPlan, TargetMeta};
-use postern_core::target::{self, Owner, Remove, Write};
+use postern_core::target::{self, Exactly, Remove, Rule, Write};
 use postern_core::template::Desired;
 use zeroize::Zeroize as _;
 
@@ -71,29 +72,21 @@ pub(crate) async fn read(ctx: &Context, key: &ObjectKey) -> Result<Option<Target
 /// Errors: those of [`target::write`], and [`Code::WriteFailed`] or [`Code::Conflict`] where the API server refuses.
 pub(crate) async fn write(
     ctx: &Context,
-    plan: &SyncPlan,
-    owner: &Owner,
+    rule: &Rule,
     desired: &Desired,
 ) -> Result<Written, Failure> {
-    let key = ObjectKey {
-        namespace: plan.namespace.clone(),
-        name: plan.target_name.clone(),
-    };
-    let seen = ctx.world.lock().target(&key).is_some();
-    let mut existing = if seen { get(ctx, &key).await? } else { None };
+    let key = key(rule);
+    // A Secret that we did not make may be there without our label, which the watch selects by.
+    let look = rule.creation == CreationPolicy::Merge || ctx.world.lock().target(&key).is_some();
+    let mut existing = if look { get(ctx, &key).await? } else { None };
     for _ in 0..MAX_ROUNDS {
-        let decided = target::write(
-            existing.as_ref().map(|body| &body.0),
-            desired,
-            owner,
-            &plan.target_name,
-        )?;
-        match send(ctx, owner, decided).await? {
+        let body = existing.as_ref().map(|body| &body.0);
+        match send(ctx, rule, target::write(body, desired, rule)?).await? {
             Sent::Done(written) => return Ok(written),
             Sent::Stale => existing = get(ctx, &key).await?,
         }
     }
-    Err(busy(&plan.target_name))
+    Err(busy(&rule.name))
 }
 
 /// Deletes the target, which shall not be.
@@ -103,49 +96,99 @@ pub(crate) async fn write(
 pub(crate) async fn remove(
     ctx: &Context,
     plan: &SyncPlan,
-    owner: &Owner,
+    rule: &Rule,
 ) -> Result<Written, Failure> {
-    let key = ObjectKey {
-        namespace: plan.namespace.clone(),
-        name: plan.target_name.clone(),
-    };
-    let api = ctx.namespaced::<Secret>(&key.namespace);
+    let key = key(rule);
     for _ in 0..MAX_ROUNDS {
         let existing = get(ctx, &key).await?;
         let body = existing.as_ref().map(|body| &body.0);
-        let decided = target::remove(body, owner, &key.name, plan.absence.at_stake)?;
-        let Remove::Delete {
-            uid,
-            resource_version,
-        } = decided
-        else {
+        let decided = target::remove(body, rule, plan.absence.at_stake)?;
+        let Remove::Delete(exactly) = decided else {
             return Ok(Written::Gone);
         };
-        let params = DeleteParams::default().preconditions(Preconditions {
-            uid: Some(uid),
-            resource_version: Some(resource_version),
-        });
-        let _turn = ctx.turn().await;
-        match api.delete(&key.name, &params).await {
-            Ok(_) => {
-                ctx.world.lock().misses_target(&key);
-                return Ok(Written::Deleted);
-            }
-            Err(error) if api_error::is_not_found(&error) => return Ok(Written::Gone),
-            // Somebody changed it meanwhile: read again, and decide again.
-            Err(error) if api_error::is_conflict(&error) => {}
-            Err(error) => {
-                let tried = format!("could not delete secret \"{}/{}\"", key.namespace, key.name);
-                return Err(api_error::failure(
-                    Stage::Commit,
-                    Code::WriteFailed,
-                    &tried,
-                    &error,
-                ));
-            }
+        match delete(ctx, &key, exactly).await? {
+            Deleted::Yes => return Ok(Written::Deleted),
+            Deleted::Gone => return Ok(Written::Gone),
+            Deleted::Changed => {}
         }
     }
-    Err(busy(&plan.target_name))
+    Err(busy(&rule.name))
+}
+
+/// Deletes the target of an earlier name; true if there was one.
+///
+/// Guarantees: those of [`target::left_over`]; it is done only after the new target has been written.
+/// Errors: as [`remove`].
+pub(crate) async fn remove_left_over(
+    ctx: &Context,
+    rule: &Rule,
+    name: &str,
+) -> Result<bool, Failure> {
+    let key = ObjectKey {
+        namespace: rule.owner.namespace.clone(),
+        name: name.to_owned(),
+    };
+    let tried = "could not delete orphaned secrets";
+    for _ in 0..MAX_ROUNDS {
+        let api = ctx.namespaced::<Secret>(&key.namespace);
+        let found = {
+            let _turn = ctx.turn().await;
+            let found = api.get_metadata_opt(&key.name).await;
+            found.map_err(|e| api_error::failure(Stage::Commit, Code::WriteFailed, tried, &e))?
+        };
+        let exactly = found.and_then(|found| target::left_over(&found.metadata, rule));
+        let Some(exactly) = exactly else {
+            return Ok(false);
+        };
+        match delete(ctx, &key, exactly).await {
+            Ok(Deleted::Yes) => return Ok(true),
+            Ok(Deleted::Gone) => return Ok(false),
+            Ok(Deleted::Changed) => {}
+            Err(failure) => return Err(failure.context(tried)),
+        }
+    }
+    Err(busy(name).context(tried))
+}
+
+fn key(rule: &Rule) -> ObjectKey {
+    ObjectKey {
+        namespace: rule.owner.namespace.clone(),
+        name: rule.name.clone(),
+    }
+}
+
+enum Deleted {
+    Yes,
+    /// It was not there any more.
+    Gone,
+    /// Somebody changed it meanwhile: to be read and decided on again.
+    Changed,
+}
+
+async fn delete(ctx: &Context, key: &ObjectKey, exactly: Exactly) -> Result<Deleted, Failure> {
+    let params = DeleteParams::default().preconditions(Preconditions {
+        uid: Some(exactly.uid),
+        resource_version: Some(exactly.resource_version),
+    });
+    let api = ctx.namespaced::<Secret>(&key.namespace);
+    let _turn = ctx.turn().await;
+    match api.delete(&key.name, &params).await {
+        Ok(_) => {
+            ctx.world.lock().misses_target(key);
+            Ok(Deleted::Yes)
+        }
+        Err(error) if api_error::is_not_found(&error) => Ok(Deleted::Gone),
+        Err(error) if api_error::is_conflict(&error) => Ok(Deleted::Changed),
+        Err(error) => {
+            let tried = format!("could not delete secret \"{}/{}\"", key.namespace, key.name);
+            Err(api_error::failure(
+                Stage::Commit,
+                Code::WriteFailed,
+                &tried,
+                &error,
+            ))
+        }
+    }
 }
 
 fn busy(name: &str) -> Failure {
@@ -162,31 +205,29 @@ enum Sent {
     Stale,
 }
 
-async fn send(ctx: &Context, owner: &Owner, decided: Write) -> Result<Sent, Failure> {
-    let api = ctx.namespaced::<Secret>(&owner.namespace);
+async fn send(ctx: &Context, rule: &Rule, decided: Write) -> Result<Sent, Failure> {
+    let (body, written, then) = match decided {
+        Write::Unchanged => return Ok(Sent::Done(Written::Unchanged)),
+        Write::Missing => return Ok(Sent::Done(Written::Missing)),
+        Write::Skip => return Ok(Sent::Done(Written::Skipped)),
+        Write::Create(secret) => (Body(*secret), Written::Created, None),
+        Write::Update(secret) => (Body(*secret), Written::Updated, None),
+        Write::Metadata(secret, failure) => (Body(*secret), Written::Updated, Some(*failure)),
+    };
+    let api = ctx.namespaced::<Secret>(&rule.owner.namespace);
     let params = PostParams {
-        field_manager: Some(go::field_manager(&owner.name)),
+        field_manager: Some(go::field_manager(&rule.owner.name)),
         ..PostParams::default()
     };
     let _turn = ctx.turn().await;
-    let (what, body, written, answer) = match decided {
-        Write::Unchanged => return Ok(Sent::Done(Written::Unchanged)),
-        Write::Create(secret) => {
-            let body = Body(*secret);
-            let answer = api.create(&params, &body.0).await;
-            ("create", body, Written::Created, answer)
-        }
-        Write::Update(secret) => {
-            let body = Body(*secret);
-            let name = body.0.metadata.name.clone().unwrap_or_default();
-            let answer = api.replace(&name, &params, &body.0).await;
-            ("update", body, Written::Updated, answer)
-        }
+    let (what, answer) = match written {
+        Written::Created => ("create", api.create(&params, &body.0).await),
+        _ => ("update", api.replace(&rule.name, &params, &body.0).await),
     };
     match answer.map(Body) {
         Ok(stored) => {
             learn(ctx, &stored.0);
-            Ok(Sent::Done(written))
+            then.map_or(Ok(Sent::Done(written)), Err)
         }
         Err(error) if api_error::already_exists(&error) || api_error::is_conflict(&error) => {
             Ok(Sent::Stale)
@@ -226,13 +267,4 @@ fn learn(ctx: &Context, secret: &Secret) {
         .map(|(key, value)| (key.as_str(), value.0.as_slice()));
     let hash = go::data_hash(data);
     ctx.world.lock().knows_target(&secret.metadata, hash);
-}
-
-/// What the core needs to know of the owner.
-pub(crate) fn owner(plan: &SyncPlan, uid: Option<&str>) -> Owner {
-    Owner {
-        namespace: plan.namespace.clone(),
-        name: plan.name.clone(),
-        uid: uid.unwrap_or_default().to_owned(),
-    }
 }

@@ -56,7 +56,7 @@ pub enum Fate {
     Written(Desired),
     /// It shall not be.
     Deleted,
-    /// It stays as it is: there is nothing to make it of, and the deletion policy retains it.
+    /// It stays as it is: there is nothing to make it of, and the deletion policy does not empty it.
     Retained,
 }
 
@@ -71,10 +71,11 @@ impl Fate {
     }
 }
 
-/// Whether a target stays as it is, because there is nothing to make it of.
+/// Whether a target stays as it is, because there is nothing to make it of. Only policy Merge empties it; under Delete it
+/// goes where every object is gone, which [`is_gone`] says, and else it is not blanked either.
 #[must_use]
 pub fn is_retained(plan: &SyncPlan, data: &Data) -> bool {
-    data.is_empty() && plan.absence.policy == DeletionPolicy::Retain
+    data.is_empty() && plan.absence.policy != DeletionPolicy::Merge
 }
 
 /// An entry whose object does not exist.
@@ -420,6 +421,10 @@ mod tests {
             reads: entries.iter().map(read).collect(),
             entries,
             target_name: "target".into(),
+            creation: Default::default(),
+            immutable: false,
+            left_over: None,
+            template_sources: Default::default(),
             absence: Rule {
                 policy,
                 ..Rule::default()

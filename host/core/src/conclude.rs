@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
-use postern_api::external_secret::{Binding, ExternalSecretStatus, RefreshPolicy};
+use postern_api::external_secret::{Binding, DeletionPolicy, ExternalSecretStatus, RefreshPolicy};
 use postern_api::names::reason;
-use postern_api::{Condition, SecretStoreStatus};
+use postern_api::{Condition, ExternalSecret, SecretStoreStatus};
 
 use crate::absence::Missing;
 use crate::failure::{Code, Failure, Retry, Stage, one_line};
@@ -29,8 +29,22 @@ pub enum Written {
     Deleted,
     /// It is not there, and shall not be: the backend has nothing for it.
     Gone,
-    /// It was left as it is, or is not there: the backend has nothing for it, and the policy retains it.
+    /// What was read is empty; it was left as it is.
     Retained,
+    /// It is not there, and is not ours to make.
+    Missing,
+    /// By policy it is never written.
+    Skipped,
+}
+
+impl Written {
+    /// Whether it is known to exist as it shall be.
+    const fn is_bound(self) -> bool {
+        match self {
+            Self::Created | Self::Updated | Self::Unchanged => true,
+            Self::Deleted | Self::Gone | Self::Retained | Self::Missing | Self::Skipped => false,
+        }
+    }
 }
 
 /// An event to post.
@@ -75,9 +89,12 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(300);
 
 /// What is said of a target that was deleted; the peer's text.
 const DELETED: &str = "secret deleted due to DeletionPolicy=Delete";
-
-/// What is said of a target that was left as it is; the peer's text.
-pub(crate) const RETAINED: &str = "secret retained due to DeletionPolicy=Retain";
+/// How the texts on a target begin that was kept because what was read is empty; likewise.
+pub(crate) const RETAINED: &str = "secret retained";
+/// What is said where the Secret that keys go into is not there; likewise.
+const MISSING: &str = "secret will not be created due to CreationPolicy=Merge";
+/// What is said of a Secret that has another name by now; likewise.
+const LEFT_OVER: &str = "secret deleted because it was orphaned";
 
 /// Concludes a sync that began at `observed.now`.
 #[must_use]
@@ -93,18 +110,21 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
     let mut status = object.status.clone().unwrap_or_default();
     let (reason, message) = match written {
         Written::Deleted | Written::Gone => (reason::SECRET_DELETED, DELETED),
-        Written::Created | Written::Updated | Written::Unchanged => {
+        Written::Created | Written::Updated | Written::Unchanged | Written::Skipped => {
             (reason::SECRET_SYNCED, "secret synced")
         }
-        Written::Retained => (reason::SECRET_SYNCED, RETAINED),
+        Written::Retained => (reason::SECRET_SYNCED, retained(object)),
+        Written::Missing => (reason::SECRET_MISSING, MISSING),
     };
     let ready = ready(observed, true, reason, message);
     status.conditions = Some(merged(status.conditions.take(), ready));
     status.refresh_time = Some(seconds(observed.now));
     status.synced_resource_version = Some(plan::current_version(object));
-    status.binding = Some(Binding {
-        name: plan::target_name(object),
-    });
+    if written.is_bound() {
+        status.binding = Some(Binding {
+            name: plan::target_name(object),
+        });
+    }
     let event = |reason, message: &str| {
         vec![EventText {
             warning: false,
@@ -118,18 +138,42 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
             Written::Created => event(reason::CREATED, "secret created"),
             Written::Updated => event(reason::UPDATED, "secret updated"),
             Written::Deleted => event(reason::DELETED, DELETED),
-            Written::Unchanged | Written::Gone | Written::Retained => Vec::new(),
+            Written::Unchanged
+            | Written::Gone
+            | Written::Retained
+            | Written::Missing
+            | Written::Skipped => Vec::new(),
         },
         next: next_after_success(observed),
+    }
+}
+
+/// The event about a Secret that was deleted because the target has another name by now.
+#[must_use]
+pub fn left_over_event() -> EventText {
+    EventText {
+        warning: false,
+        reason: reason::DELETED,
+        message: LEFT_OVER.to_owned(),
+    }
+}
+
+fn retained(object: &ExternalSecret) -> &'static str {
+    let target = object.spec.target.as_ref();
+    match target.and_then(|t| t.deletion_policy).unwrap_or_default() {
+        DeletionPolicy::Retain => "secret retained due to DeletionPolicy=Retain",
+        DeletionPolicy::Delete | DeletionPolicy::Merge => {
+            "secret retained: what was read is empty, and no object is said not to exist"
+        }
     }
 }
 
 /// Events about entries that were passed over because their objects do not exist, where that changed the target.
 #[must_use]
 pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
-    if matches!(
+    if !matches!(
         written,
-        Written::Unchanged | Written::Gone | Written::Retained
+        Written::Created | Written::Updated | Written::Deleted
     ) {
         return Vec::new();
     }

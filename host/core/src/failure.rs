@@ -128,6 +128,8 @@ codes! {
     TemplateInvalid = (1301, "template-invalid", Manifest, OnChange),
     /// A template failed while it ran.
     TemplateFailed = (1302, "template-failed", Manifest, AtInterval),
+    /// A ConfigMap or Secret that holds a template, or its key, is missing.
+    TemplateSourceMissing = (1303, "template-source-missing", Manifest, Backoff),
     /// The target belongs to somebody else.
     TargetOwned = (1401, "target-owned", Manifest, AtInterval),
     /// The API server or the file system refused the write.

@@ -5,6 +5,7 @@
 
 pub mod absence;
 pub mod conclude;
+pub mod cron;
 pub mod delimiters;
 pub mod egress;
 pub mod failure;
@@ -25,3 +26,4 @@ pub mod shape;
 pub mod store;
 pub mod target;
 pub mod template;
+pub mod windows;

@@ -21,11 +21,13 @@ use postern_api::external_secret::{
 pub use due::{current_version, interval, last_refresh, seed};
 pub use reads::{Entry, Object, Position, Read, Wanted, WhenAbsent};
 pub use target::target_name;
+pub(crate) use target::{Goes, goes_to};
 
 use crate::absence;
 use crate::delimiters::Delimiters;
 use crate::failure::{Code, Failure, Stage};
 use crate::store::{Store, StoreId};
+use crate::windows;
 
 /// Settings of the process that a plan depends on.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +109,24 @@ pub enum Plan {
     Sync(Box<SyncPlan>),
 }
 
+/// An object in the ExternalSecret's namespace that holds templates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TemplateObject {
+    /// A ConfigMap.
+    ConfigMap(String),
+    /// A Secret.
+    Secret(String),
+}
+
+impl std::fmt::Display for TemplateObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ConfigMap(name) => write!(f, "ConfigMap \"{name}\""),
+            Self::Secret(name) => write!(f, "Secret \"{name}\""),
+        }
+    }
+}
+
 /// A sync that can be done.
 #[derive(Clone, Debug)]
 pub struct SyncPlan {
@@ -122,6 +142,14 @@ pub struct SyncPlan {
     pub entries: Vec<Entry>,
     /// Name of the Secret.
     pub target_name: String,
+    /// Who makes the Secret, and whose it is.
+    pub creation: CreationPolicy,
+    /// It is made immutable, and keeps the data it has.
+    pub immutable: bool,
+    /// The name of an earlier target, which is deleted if it is still ours.
+    pub left_over: Option<String>,
+    /// Objects that hold templates of the target.
+    pub template_sources: BTreeSet<TemplateObject>,
     /// What becomes of the target where objects do not exist.
     pub absence: absence::Rule,
     /// How the Secret is made of the values.
@@ -211,7 +239,9 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     target::check_policies(object)?;
     safety::check(object)?;
     refuse_unserved(object)?;
+    target::check_template(object)?;
     interval(object)?;
+    windows::check(object.spec.sync_windows.as_ref()).map_err(invalid)?;
     let target_name = target_name(object);
     target::check_name("the target's name", &target_name)?;
     let namespace = object.namespace().unwrap_or_default();
@@ -219,6 +249,10 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     Ok(SyncPlan {
         stores: reads::usable_stores(observed, &reads, &namespace)?,
         name: object.name_any(),
+        creation: target::creation(object),
+        immutable: target::is_immutable(object),
+        left_over: target::left_over(object, &target_name),
+        template_sources: target::template_sources(object),
         target_name,
         absence: target::absence_rule(observed),
         template: object.spec.target.as_ref().and_then(|t| t.template.clone()),
@@ -232,24 +266,9 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
 }
 
 fn refuse_unserved(object: &ExternalSecret) -> Result<(), Failure> {
-    let spec = &object.spec;
-    let target = spec.target.clone().unwrap_or_default();
-    let template = target.template.clone().unwrap_or_default();
-    let unserved = [
-        (spec.sync_windows.is_some(), "spec.syncWindows"),
-        (target.manifest.is_some(), "spec.target.manifest"),
-        (target.immutable == Some(true), "spec.target.immutable"),
-        (
-            target.creation_policy.unwrap_or_default() != CreationPolicy::Owner,
-            "a spec.target.creationPolicy other than Owner",
-        ),
-        (
-            template.template_from.is_some_and(|t| !t.is_empty()),
-            "spec.target.template.templateFrom",
-        ),
-    ];
-    match unserved.iter().find(|(asked, _)| *asked) {
-        Some((_, field)) => Err(unsupported(field)),
+    let target = object.spec.target.as_ref();
+    match target.and_then(|t| t.manifest.as_ref()) {
+        Some(_) => Err(unsupported("invalid generic target: spec.target.manifest")),
         None => Ok(()),
     }
 }

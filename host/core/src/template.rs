@@ -1,21 +1,26 @@
 //! Around step 5 of a sync: which templates are to be rendered, and what the target is made of.
 //!
-//! All templates of one target go to the engine as one job; the results come back in the same order.
+//! All templates of one target go to the engine as one job; the results come back in the same order. Order is the peer's:
+//! templates from elsewhere, then `data`, labels, annotations; later ones win. YAML that a template makes is read by the
+//! engine, whose rules are those of its language, and arrives here as JSON.
+
+mod pieces;
 
 use std::collections::BTreeMap;
 
 use postern_api::external_secret::{MergePolicy, TargetTemplate};
 
+use self::pieces::{Makes, Piece, Text, pieces};
 use crate::failure::{Code, Failure, Stage};
-use crate::plan::SyncPlan;
+use crate::plan::{Goes, SyncPlan, TemplateObject};
 use crate::plugin::{Datum, RenderJob, Rendered, Template};
 use crate::secret::SecretValue;
-use crate::shape::Data;
+use crate::shape::{self, Data};
 
 /// What the target shall be, before it is held against the object that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// All data that the target then has.
+    /// The data that the sync came to.
     pub data: Data,
     /// Type of the Secret; none leaves it as it is, `Opaque` for a new one.
     pub type_: Option<String>,
@@ -27,56 +32,20 @@ pub struct Desired {
     pub finalizers: Vec<String>,
 }
 
-/// Where a rendered text goes, in the order in which templates are sent.
-enum Place {
-    Data,
-    Label,
-    Annotation,
-}
-
-impl Place {
-    const fn field(&self) -> &'static str {
-        match self {
-            Self::Data => "spec.target.template.data",
-            Self::Label => "spec.target.template.metadata.labels",
-            Self::Annotation => "spec.target.template.metadata.annotations",
-        }
-    }
-}
-
-fn templates(template: &TargetTemplate) -> Vec<(Place, &String, &String)> {
-    let data = template
-        .data
-        .iter()
-        .flatten()
-        .map(|(k, v)| (Place::Data, k, v));
-    let metadata = template.metadata.as_ref();
-    let labels = metadata
-        .and_then(|m| m.labels.as_ref())
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| (Place::Label, k, v));
-    let annotations = metadata
-        .and_then(|m| m.annotations.as_ref())
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| (Place::Annotation, k, v));
-    data.chain(labels).chain(annotations).collect()
-}
+/// The objects that hold templates, with their keys.
+pub type Sources = BTreeMap<TemplateObject, Data>;
 
 /// The templates of the target over all values; none where there is nothing to render.
-#[must_use]
-pub fn job(plan: &SyncPlan, data: &Data) -> Option<RenderJob> {
-    let templates: Vec<Template> = templates(plan.template.as_ref()?)
+pub fn job(plan: &SyncPlan, data: &Data, sources: &Sources) -> Result<Option<RenderJob>, Failure> {
+    let Some(template) = &plan.template else {
+        return Ok(None);
+    };
+    let templates = pieces(template)
         .into_iter()
-        .map(|(_, name, source)| Template {
-            name: name.clone(),
-            source: source.clone(),
-            options: plan.delimiters.options(),
-        })
-        .collect();
+        .map(|piece| to_render(plan, &piece, sources))
+        .collect::<Result<Vec<_>, _>>()?;
     if templates.is_empty() {
-        return None;
+        return Ok(None);
     }
     let data = data
         .iter()
@@ -85,7 +54,48 @@ pub fn job(plan: &SyncPlan, data: &Data) -> Option<RenderJob> {
             value: v.clone(),
         })
         .collect();
-    Some(RenderJob { templates, data })
+    Ok(Some(RenderJob { templates, data }))
+}
+
+fn to_render(plan: &SyncPlan, piece: &Piece<'_>, sources: &Sources) -> Result<Template, Failure> {
+    let mut options = plan.delimiters.options();
+    if matches!(piece.makes, Makes::Map) {
+        options.push(("parse".to_owned(), "yaml-strings".to_owned()));
+    }
+    Ok(Template {
+        name: piece.name.clone(),
+        source: text(piece, sources)?,
+        options,
+    })
+}
+
+fn text(piece: &Piece<'_>, sources: &Sources) -> Result<String, Failure> {
+    let (object, key) = match &piece.text {
+        Text::Here(text) => return Ok((*text).to_owned()),
+        Text::In(object, key) => (object, *key),
+    };
+    let failure = |code, what: &str| {
+        let text = format!(
+            "error fetching templateFrom data: {object} {what} ({})",
+            piece.place
+        );
+        Failure::new(Stage::Render, code, text)
+    };
+    let keys = sources.get(object).ok_or_else(|| {
+        failure(
+            Code::TemplateSourceMissing,
+            "does not exist; make it, or correct the name",
+        )
+    })?;
+    let value = keys.get(key).ok_or_else(|| {
+        failure(
+            Code::TemplateSourceMissing,
+            &format!("has no key \"{key}\"; add it, or correct the key"),
+        )
+    })?;
+    let text = std::str::from_utf8(value.expose());
+    let text = text.map_err(|_| failure(Code::TemplateInvalid, "holds bytes that are no text"))?;
+    Ok(text.to_owned())
 }
 
 /// Puts values and rendered texts together.
@@ -103,46 +113,101 @@ pub fn compose(
             finalizers: Vec::new(),
         });
     };
-    let keeps_data =
-        template.merge_policy.unwrap_or_default() == MergePolicy::Merge || template.data.is_none();
     let metadata = template.metadata.clone().unwrap_or_default();
     let mut desired = Desired {
-        data: if keeps_data { data } else { Data::new() },
+        data: if keeps_data(template) {
+            data
+        } else {
+            Data::new()
+        },
         type_: template.type_.clone().filter(|t| !t.is_empty()),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         finalizers: metadata.finalizers.unwrap_or_default(),
     };
-    let places = templates(template);
+    let pieces = pieces(template);
     let rendered = rendered.unwrap_or_default();
-    if rendered.len() != places.len() {
+    if rendered.len() != pieces.len() {
         return Err(Failure::new(
             Stage::Render,
             Code::ContractBroken,
             "the template engine answered another number of texts than it was asked for",
         ));
     }
-    for ((place, name, _), text) in places.into_iter().zip(rendered) {
-        let text = text.map_err(|f| render_failure(&place, name, f))?;
-        match place {
-            Place::Data => drop(desired.data.insert(name.clone(), text)),
-            Place::Label => drop(
-                desired
-                    .labels
-                    .insert(name.clone(), utf8(&place, name, &text)?),
-            ),
-            Place::Annotation => drop(
-                desired
-                    .annotations
-                    .insert(name.clone(), utf8(&place, name, &text)?),
-            ),
+    for (piece, text) in pieces.iter().zip(rendered) {
+        let text = text.map_err(|f| render_failure(piece, f))?;
+        for (key, value) in made(piece, text)? {
+            put(&mut desired, piece, key, value)?;
         }
     }
     Ok(desired)
 }
 
+fn keeps_data(template: &TargetTemplate) -> bool {
+    let none = template.data.as_ref().is_none_or(BTreeMap::is_empty)
+        && template.template_from.as_ref().is_none_or(Vec::is_empty);
+    none || template.merge_policy.unwrap_or_default() == MergePolicy::Merge
+}
+
+/// The keys and values that a rendered text makes.
+fn made(piece: &Piece<'_>, text: SecretValue) -> Result<Vec<(String, SecretValue)>, Failure> {
+    let all = match piece.makes {
+        Makes::Value => vec![(piece.name.clone(), text)],
+        Makes::Map => serde_json::from_slice::<BTreeMap<String, SecretText>>(text.expose())
+            .map_err(|_| {
+                Failure::new(
+                    Stage::Render,
+                    Code::ContractBroken,
+                    format!(
+                        "the template engine did not answer the YAML of {} as JSON of texts",
+                        piece.place
+                    ),
+                )
+            })?
+            .into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect(),
+    };
+    let decoded = |(key, value): (String, SecretValue)| {
+        let value = shape::decode(piece.decoding, value).map_err(|why| {
+            Failure::new(
+                Stage::Render,
+                Code::Undecodable,
+                format!("{} key \"{key}\": {why}", piece.place),
+            )
+        })?;
+        Ok((key, value))
+    };
+    all.into_iter().map(decoded).collect()
+}
+
+/// A text that becomes a value at once, so that no other copy of it is left behind.
+#[derive(serde::Deserialize)]
+#[serde(from = "String")]
+struct SecretText(SecretValue);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(SecretValue::new(text.into_bytes()))
+    }
+}
+
+fn put(
+    desired: &mut Desired,
+    piece: &Piece<'_>,
+    key: String,
+    value: SecretValue,
+) -> Result<(), Failure> {
+    match piece.goes {
+        Goes::Data => drop(desired.data.insert(key, value)),
+        Goes::Labels => drop(desired.labels.insert(key, utf8(piece, &value)?)),
+        Goes::Annotations => drop(desired.annotations.insert(key, utf8(piece, &value)?)),
+    }
+    Ok(())
+}
+
 /// Limits and traps keep their code; what the engine says of a template becomes the manifest's.
-fn render_failure(place: &Place, name: &str, mut failure: Failure) -> Failure {
+fn render_failure(piece: &Piece<'_>, mut failure: Failure) -> Failure {
     if failure.code == Code::InvalidRequest {
         let parse = failure.public.starts_with("unable to parse");
         failure.code = if parse {
@@ -152,21 +217,15 @@ fn render_failure(place: &Place, name: &str, mut failure: Failure) -> Failure {
         };
     }
     failure.stage = Stage::Render;
-    failure.context(format!(
-        "could not apply template {}[{name}]",
-        place.field()
-    ))
+    failure.context(format!("could not apply template {}", piece.place))
 }
 
-fn utf8(place: &Place, name: &str, text: &SecretValue) -> Result<String, Failure> {
+fn utf8(piece: &Piece<'_>, text: &SecretValue) -> Result<String, Failure> {
     String::from_utf8(text.expose().to_vec()).map_err(|_| {
         Failure::new(
             Stage::Render,
             Code::TemplateFailed,
-            format!(
-                "{}[{name}] renders to bytes that are not UTF-8",
-                place.field()
-            ),
+            format!("{} renders to bytes that are not UTF-8", piece.place),
         )
     })
 }

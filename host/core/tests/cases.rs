@@ -17,17 +17,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
 use postern_api::ExternalSecret;
 use postern_core::absence::{self, Missing};
 use postern_core::conclude::{Conclusion, Next, Written, conclude, missing_events, say_omitted};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{
-    Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, plan, stores_of,
+    Observed, Plan, PlanSettings, StoreState, SyncPlan, TargetMeta, TemplateObject, plan, stores_of,
 };
 use postern_core::plugin::Part;
 use postern_core::secret::SecretValue;
 use postern_core::shape::{self, Omitted, Shaped, Shaping};
-use postern_core::target::{self, Owner, Remove, Write};
+use postern_core::target::{self, Remove, Rule, Write};
 use postern_core::{store, template};
 use serde_json::{Value, json};
 
@@ -129,17 +130,13 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
         .collect();
     let absent = absence::absences(plan, answers.iter().enumerate());
     let missing = absence::missing(plan, &absent, &answers);
-    let owner = Owner {
-        namespace: plan.namespace.clone(),
-        name: plan.name.clone(),
-        uid: "es-uid".into(),
-    };
-    let existing = case
+    let rule = Rule::of(plan, Some("es-uid"));
+    let existing: Option<Secret> = case
         .get("existing")
         .map(|s| serde_json::from_value(s.clone()).unwrap());
     if absence::is_gone(plan, &absent) {
         let at_stake = plan.absence.at_stake;
-        let removed = target::remove(existing.as_ref(), &owner, &plan.target_name, at_stake)?;
+        let removed = target::remove(existing.as_ref(), &rule, at_stake)?;
         let (written, secret) = match removed {
             Remove::Nothing => (Written::Gone, json!("gone")),
             Remove::Delete { .. } => (Written::Deleted, json!("deleted")),
@@ -160,7 +157,7 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
             omitted,
         });
     }
-    let job = template::job(plan, &data);
+    let job = template::job(plan, &data, &sources(case))?;
     let rendered = job.map(|job| {
         let texts = case["rendered"].as_array().cloned().unwrap_or_default();
         assert_eq!(
@@ -171,12 +168,15 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
         texts.iter().map(rendered).collect()
     });
     let desired = template::compose(plan, data, rendered)?;
-    let (written, secret) =
-        match target::write(existing.as_ref(), &desired, &owner, &plan.target_name)? {
-            Write::Create(secret) => (Written::Created, serde_json::to_value(&*secret).unwrap()),
-            Write::Update(secret) => (Written::Updated, serde_json::to_value(&*secret).unwrap()),
-            Write::Unchanged => (Written::Unchanged, json!("unchanged")),
-        };
+    let shown = |secret: &Secret| serde_json::to_value(secret).unwrap();
+    let (written, secret) = match target::write(existing.as_ref(), &desired, &rule)? {
+        Write::Create(secret) => (Written::Created, shown(&secret)),
+        Write::Update(secret) => (Written::Updated, shown(&secret)),
+        Write::Metadata(_, failure) => return Err(*failure),
+        Write::Unchanged => (Written::Unchanged, json!("unchanged")),
+        Write::Missing => (Written::Missing, json!("missing")),
+        Write::Skip => (Written::Skipped, json!("skipped")),
+    };
     Ok(Made {
         written,
         secret,
@@ -204,6 +204,21 @@ fn shaped(
             }
         };
     }
+}
+
+/// The objects that hold templates: `ConfigMap/name` or `Secret/name`, with their keys.
+fn sources(case: &Value) -> template::Sources {
+    let all = case["templateSources"].as_object().into_iter().flatten();
+    all.map(|(name, keys)| {
+        let (kind, name) = name.split_once('/').unwrap();
+        let object = match kind {
+            "ConfigMap" => TemplateObject::ConfigMap(name.to_owned()),
+            _ => TemplateObject::Secret(name.to_owned()),
+        };
+        let keys = keys.as_object().unwrap().iter();
+        (object, keys.map(|(k, v)| (k.clone(), value(v))).collect())
+    })
+    .collect()
 }
 
 fn value(of: &Value) -> SecretValue {

@@ -83,6 +83,8 @@ const fn labels(result: Result<Written, Code>) -> [&'static str; 2] {
         Ok(Written::Deleted) => ["deleted", ""],
         Ok(Written::Gone) => ["gone", ""],
         Ok(Written::Retained) => ["retained", ""],
+        Ok(Written::Missing) => ["missing", ""],
+        Ok(Written::Skipped) => ["skipped", ""],
         Err(code) => ["failed", code.label()],
     }
 }

@@ -160,6 +160,10 @@ impl Credentials for Folder {
         })
     }
 
+    fn contents<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Keys>> {
+        Box::pin(async move { Ok(keys(&self.generation().manifests, object).cloned()) })
+    }
+
     fn version<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Version>> {
         Box::pin(async move {
             let Generation { manifests, number } = self.generation();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use postern_api::ExternalSecret;
-use postern_api::external_secret::{RefreshPolicy, StoreKind};
+use postern_api::external_secret::{CreationPolicy, RefreshPolicy, StoreKind};
 use postern_core::absence::Fate;
 use postern_core::delimiters::Delimiters;
 use postern_core::failure::{Code, Failure, Retry, Stage};
@@ -19,8 +19,9 @@ use postern_core::plan::{
     self, Observed, Plan, PlanSettings, Read, StoreState, SyncPlan, TargetMeta, Wanted,
 };
 use postern_core::store::{Store, StoreId};
-use postern_core::target::{self, Owner, Write};
-use postern_core::{plugin::PluginHost, schedule};
+use postern_core::target::{self, Rule, Write};
+use postern_core::template::Desired;
+use postern_core::{plugin::PluginHost, schedule, windows};
 use postern_sync::{Doors, Settings};
 use tokio::time::{Instant, timeout_at};
 
@@ -290,6 +291,11 @@ impl Standalone {
         }
     }
 
+    /// Whether there is a folder for the results.
+    fn writes(&self) -> bool {
+        self.options.output.to.is_some()
+    }
+
     async fn sync(
         &self,
         sync: &SyncPlan,
@@ -319,16 +325,16 @@ impl Standalone {
                 return Ok(outcome);
             }
         };
-        let uid = observed.object.metadata.uid.clone().unwrap_or_default();
-        let owner = Owner {
-            namespace: sync.namespace.clone(),
-            name: sync.name.clone(),
-            uid,
-        };
+        let rule = Rule::of(sync, observed.object.metadata.uid.as_deref());
+        let old = output::read(&self.options.output, target).map_err(failed)?;
+        if rule.creation == CreationPolicy::Merge && old.is_none() && self.writes() {
+            return Ok(Outcome::Missing);
+        }
+        let desired = kept(desired, old, &rule);
         let Write::Create(mut secret) =
-            target::write(None, &desired, &owner, &sync.target_name).map_err(failed)?
+            target::write(None, &desired, &anew(rule)).map_err(failed)?
         else {
-            return Ok(Outcome::Unchanged);
+            return Ok(Outcome::Read);
         };
         // Our UIDs are no cluster's: an owner that a cluster does not know would have the Secret collected.
         secret.metadata.owner_references = None;
@@ -349,6 +355,31 @@ fn late_keys<'a>(manifests: &'a Manifests, plugins: &[Row]) -> BTreeSet<&'a Stri
     late.filter_map(|row| manifests.plugins.get(&row.name))
         .flat_map(|spec| &spec.serves)
         .collect()
+}
+
+/// What stays of the target that is there. Files do not say who wrote a key, so a merged target keeps them all.
+fn kept(mut desired: Desired, old: Option<output::Data>, rule: &Rule) -> Desired {
+    match old {
+        Some(old) if rule.immutable => desired.data = old,
+        Some(old) if rule.keeps_foreign_data() => {
+            for (key, value) in old {
+                desired.data.entry(key).or_insert(value);
+            }
+        }
+        _ => {}
+    }
+    desired
+}
+
+/// A target is written whole here; what policy Merge adds to is in it by now.
+fn anew(rule: Rule) -> Rule {
+    match rule.creation {
+        CreationPolicy::Merge => Rule {
+            creation: CreationPolicy::CreateOrMerge,
+            ..rule
+        },
+        _ => rule,
+    }
 }
 
 fn failed(failure: Failure) -> Outcome {
@@ -450,8 +481,13 @@ fn next(object: &ExternalSecret, outcome: &Outcome, now: Timestamp) -> Option<Ti
         (None, false) => return None,
         (None | Some(Retry::AtInterval), true) => interval,
     };
-    now.checked_add(jiff::SignedDuration::try_from(wait).ok()?)
-        .ok()
+    let at = now
+        .checked_add(jiff::SignedDuration::try_from(wait).ok()?)
+        .ok()?;
+    match (&object.spec.sync_windows, retry) {
+        (Some(windows), None) => windows::next_allowed(windows, at),
+        _ => Some(at),
+    }
 }
 
 /// The folder of the results must not lie in the folder of the manifests: results would be read as manifests.

@@ -50,6 +50,8 @@ pub enum Outcome {
     Deleted,
     /// A dry run: the target would be taken away.
     WouldDelete,
+    /// The target is not there, and policy Merge does not make it.
+    Missing,
     /// A store that can be used.
     Ready,
     /// Another controller's, or being deleted.
@@ -73,6 +75,7 @@ impl Outcome {
             Self::WouldUpdate => "would-update",
             Self::Deleted => "deleted",
             Self::WouldDelete => "would-delete",
+            Self::Missing => "missing",
             Self::Ready => "ready",
             Self::Ignored => "ignored",
             Self::Failed(_) => "failed",

@@ -7,6 +7,7 @@ use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{Answering, Options, Reference};
 use postern_core::reference::{Label, Located, Target};
 use postern_core::secret::SecretValue;
+use postern_core::shape::Data;
 
 /// What kind of object a credential comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,6 +123,9 @@ pub trait Credentials: Send + Sync {
         audiences: &'a [String],
         expires_s: Option<u32>,
     ) -> Answering<'a, Resolved>;
+
+    /// All keys of a Secret, or all texts of a ConfigMap; none where it does not exist.
+    fn contents<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Data>>;
 
     /// The state of an object without its content; none if it is gone.
     fn version<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Version>>;

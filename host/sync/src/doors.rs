@@ -8,14 +8,14 @@ use std::sync::Arc;
 use postern_api::external_secret::StoreKind;
 use postern_core::absence::{self, Fate, Produced};
 use postern_core::failure::{Code, Failure, Stage};
-use postern_core::plan::{Read, SyncPlan};
+use postern_core::plan::{Read, SyncPlan, TemplateObject};
 use postern_core::plugin::{Part, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::shape::{self, Omitted, Shaped, Shaping};
 use postern_core::store::{Store, StoreId};
 use postern_core::template;
 use tokio::time::Instant;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, ObjectKind, ObjectName};
 use crate::fetcher::{Reader, Span};
 use crate::find;
 use crate::identity::Identity;
@@ -176,7 +176,8 @@ impl Doors {
                 omitted,
             });
         }
-        let rendered = match template::job(plan, &data) {
+        let sources = self.template_sources(plan).await?;
+        let rendered = match template::job(plan, &data, &sources)? {
             None => None,
             Some(job) => {
                 let engine = plan.template.as_ref().and_then(|t| t.engine.as_deref());
@@ -188,6 +189,31 @@ impl Doors {
             missing,
             omitted,
         })
+    }
+
+    /// Reads the objects that hold templates of the target; one that is not there is left out. Nothing of them is kept.
+    async fn template_sources(&self, plan: &SyncPlan) -> Result<template::Sources, Failure> {
+        let read = |object: &TemplateObject| {
+            let (kind, name) = match object {
+                TemplateObject::ConfigMap(name) => (ObjectKind::ConfigMap, name),
+                TemplateObject::Secret(name) => (ObjectKind::Secret, name),
+            };
+            let (object, name) = (object.clone(), name.clone());
+            let namespace = plan.namespace.clone();
+            async move {
+                let at = ObjectName {
+                    kind,
+                    namespace,
+                    name,
+                };
+                let found = self.preparer.credentials.contents(&at).await;
+                let found = found.map_err(|f| f.context("error fetching templateFrom data"))?;
+                Ok(found.map(|keys| (object, keys)))
+            }
+        };
+        let all = futures::future::join_all(plan.template_sources.iter().map(read)).await;
+        let found: Result<Vec<_>, Failure> = all.into_iter().collect();
+        Ok(found?.into_iter().flatten().collect())
     }
 
     /// A store is gone or has changed: closes its sessions, within the close deadline.

@@ -31,6 +31,10 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, keys: &[&str]) -> SyncPlan {
         reads: keys.iter().map(|key| whole(store, key)).collect(),
         entries: keys.iter().enumerate().map(entry).collect(),
         target_name: "target".into(),
+        creation: Default::default(),
+        immutable: false,
+        left_over: None,
+        template_sources: Default::default(),
         absence: Rule {
             policy,
             interval: INTERVAL,

@@ -37,6 +37,10 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
         }],
         entries: vec![Entry::plain(Position::Find(0), None)],
         target_name: "target".into(),
+        creation: Default::default(),
+        immutable: false,
+        left_over: None,
+        template_sources: Default::default(),
         absence: Rule {
             policy,
             interval: INTERVAL,

@@ -106,9 +106,11 @@ fn advice(code: Code) -> Advice {
         | Code::UnknownProvider
         | Code::CredentialMissing
         | Code::CredentialKeyMissing => referred(code),
-        Code::TemplateInvalid | Code::TemplateFailed | Code::TargetOwned | Code::WriteFailed => {
-            made(code)
-        }
+        Code::TemplateInvalid
+        | Code::TemplateFailed
+        | Code::TemplateSourceMissing
+        | Code::TargetOwned
+        | Code::WriteFailed => made(code),
         Code::EgressDenied
         | Code::FilesDenied
         | Code::LimitExceeded
@@ -335,6 +337,16 @@ fn made(code: Code) -> Advice {
                 "It runs for longer, or makes more text, than the engine may; the message names the limit.",
             ],
             &["Compare the names in the template with `secretKey` and the members of `dataFrom`."],
+        ),
+        Code::TemplateSourceMissing => row(
+            "An object that `templateFrom` names is not there, or has no such key.",
+            &[
+                "The ConfigMap or Secret is in another namespace than the ExternalSecret, or is made later.",
+                "The key is misspelt.",
+            ],
+            &[
+                "Make the object in the namespace of the ExternalSecret, or correct the name or the key.",
+            ],
         ),
         Code::TargetOwned => row(
             "The target belongs to somebody else, or cannot be changed.",

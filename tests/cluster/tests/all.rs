@@ -34,11 +34,17 @@ mod lifecycle;
 mod load;
 #[path = "all/pages.rs"]
 mod pages;
+#[path = "all/policies.rs"]
+mod policies;
 #[path = "all/providers.rs"]
 mod providers;
 #[path = "all/sentinels.rs"]
 mod sentinels;
 #[path = "all/stores.rs"]
 mod stores;
+#[path = "all/templates.rs"]
+mod templates;
 #[path = "all/tls.rs"]
 mod tls;
+#[path = "all/windows.rs"]
+mod windows;

@@ -7,11 +7,10 @@ use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{DataFrom, RefreshPolicy};
 
-use super::target::was_deleted;
+use super::target::is_in_order;
 use super::{Observed, invalid, stores_of};
-use crate::conclude::RETAINED;
 use crate::failure::Failure;
-use crate::{go, schedule};
+use crate::{go, schedule, windows};
 
 /// `Some` where nothing is due: until when.
 pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
@@ -21,11 +20,7 @@ pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
         .synced_resource_version
         .as_deref()
         .filter(|v| !v.is_empty())?;
-    let as_it_shall_be = match &observed.target {
-        Some(target) => target.is_valid(),
-        None => was_deleted(&observed.object) || was_retained(&observed.object),
-    };
-    if !as_it_shall_be {
+    if !is_in_order(&observed.object, observed.target.as_ref()) {
         return None;
     }
     let changed = synced != current_version(&observed.object);
@@ -37,19 +32,18 @@ pub(super) fn idle(observed: &Observed) -> Option<Option<Timestamp>> {
             if interval.is_zero() {
                 return Some(None);
             }
+            if changed || last > observed.now {
+                return None;
+            }
             let due = schedule::next_due(last, interval, &seed(&observed.object));
-            (!changed && last <= observed.now && observed.now < due).then_some(Some(due))
+            let at = due.max(observed.now);
+            let open = match &observed.object.spec.sync_windows {
+                Some(windows) => windows::next_allowed(windows, at),
+                None => Some(at),
+            };
+            (open != Some(observed.now)).then_some(open)
         }
     }
-}
-
-/// Whether the last sync had nothing to make a target of, and so made none.
-fn was_retained(object: &ExternalSecret) -> bool {
-    let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| {
-        let message = condition.message.as_deref().unwrap_or_default();
-        condition.type_ == "Ready" && message.starts_with(RETAINED)
-    })
 }
 
 /// When the last sync that succeeded began.

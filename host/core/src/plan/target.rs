@@ -1,11 +1,14 @@
 //! What is said of the target before any value is known: its name, whose it is, what becomes of it.
 
+use std::collections::BTreeSet;
+
 use kube_core::ResourceExt as _;
-use postern_api::external_secret::{CreationPolicy, DeletionPolicy};
+use postern_api::external_secret::{CreationPolicy, DeletionPolicy, TargetTemplate, TemplateFrom};
 use postern_api::{ExternalSecret, names};
 
-use super::{Observed, interval, invalid, last_refresh};
+use super::{Observed, TargetMeta, TemplateObject, interval, invalid, last_refresh};
 use crate::absence;
+use crate::conclude::RETAINED;
 use crate::failure::Failure;
 use crate::schedule;
 
@@ -25,12 +28,109 @@ pub(super) fn absence_rule(observed: &Observed) -> absence::Rule {
 }
 
 /// Whether the last thing said of the object is that its target was deleted because the backend has nothing for it.
-pub(super) fn was_deleted(object: &ExternalSecret) -> bool {
+fn was_deleted(object: &ExternalSecret) -> bool {
+    was(object, names::reason::SECRET_DELETED)
+}
+
+fn was(object: &ExternalSecret, reason: &str) -> bool {
     let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
     conditions
         .into_iter()
         .flatten()
-        .any(|c| c.type_ == "Ready" && c.reason.as_deref() == Some(names::reason::SECRET_DELETED))
+        .any(|c| c.type_ == "Ready" && c.reason.as_deref() == Some(reason))
+}
+
+/// Whether the target needs no repair. What is done under Orphan and None is not looked at between refreshes; a Secret
+/// that Merge waits for is nobody's to make.
+pub(super) fn is_in_order(object: &ExternalSecret, target: Option<&TargetMeta>) -> bool {
+    let creation = creation(object);
+    match (creation, target) {
+        (CreationPolicy::Orphan | CreationPolicy::None, _) => true,
+        (_, Some(target)) => target.is_valid(),
+        (CreationPolicy::Merge, None) if was(object, names::reason::SECRET_MISSING) => true,
+        (_, None) => was_deleted(object) || was_retained(object),
+    }
+}
+
+/// Whether the last sync had nothing to make a target of, and so made none.
+fn was_retained(object: &ExternalSecret) -> bool {
+    let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        let message = condition.message.as_deref().unwrap_or_default();
+        condition.type_ == "Ready" && message.starts_with(RETAINED)
+    })
+}
+
+pub(super) fn creation(object: &ExternalSecret) -> CreationPolicy {
+    let target = object.spec.target.as_ref();
+    target.and_then(|t| t.creation_policy).unwrap_or_default()
+}
+
+pub(super) fn is_immutable(object: &ExternalSecret) -> bool {
+    let target = object.spec.target.as_ref();
+    target.and_then(|t| t.immutable).unwrap_or_default()
+}
+
+/// The target of the last sync, where it was another. The status remembers it, also across a restart.
+pub(super) fn left_over(object: &ExternalSecret, target_name: &str) -> Option<String> {
+    let last = &object.status.as_ref()?.binding.as_ref()?.name;
+    let other = !last.is_empty() && last != target_name;
+    (other && creation(object) == CreationPolicy::Owner).then(|| last.clone())
+}
+
+fn template(object: &ExternalSecret) -> Option<&TargetTemplate> {
+    object.spec.target.as_ref()?.template.as_ref()
+}
+
+fn template_from(object: &ExternalSecret) -> impl Iterator<Item = &TemplateFrom> {
+    let all = template(object).and_then(|t| t.template_from.as_ref());
+    all.into_iter().flatten()
+}
+
+pub(super) fn template_sources(object: &ExternalSecret) -> BTreeSet<TemplateObject> {
+    let names = |from: &TemplateFrom| {
+        let map = from.config_map.as_ref();
+        let secret = from.secret.as_ref();
+        [
+            map.map(|s| TemplateObject::ConfigMap(s.name.clone())),
+            secret.map(|s| TemplateObject::Secret(s.name.clone())),
+        ]
+    };
+    template_from(object).flat_map(names).flatten().collect()
+}
+
+/// Rendered texts of a Secret go to three places only.
+pub(super) fn check_template(object: &ExternalSecret) -> Result<(), Failure> {
+    for (index, from) in template_from(object).enumerate() {
+        goes_to(from).map_err(|to| {
+            invalid(format!("spec.target.template.templateFrom[{index}].target \"{to}\" is not known; use Data, Labels or Annotations"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Where rendered texts go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goes {
+    /// Among the values.
+    Data,
+    /// Among the labels.
+    Labels,
+    /// Among the annotations.
+    Annotations,
+}
+
+/// Where the texts of an item go; the error is what stands there instead.
+pub(crate) fn goes_to(from: &TemplateFrom) -> Result<Goes, &str> {
+    let target = from.target.as_deref().unwrap_or_default();
+    let is = |word: &str| target.eq_ignore_ascii_case(word);
+    match target {
+        "" => Ok(Goes::Data),
+        _ if is("Data") => Ok(Goes::Data),
+        _ if is("Labels") => Ok(Goes::Labels),
+        _ if is("Annotations") => Ok(Goes::Annotations),
+        other => Err(other),
+    }
 }
 
 /// The name of the target.
@@ -50,7 +150,10 @@ pub(super) fn check_policies(object: &ExternalSecret) -> Result<(), Failure> {
     let target = object.spec.target.clone().unwrap_or_default();
     let creation = target.creation_policy.unwrap_or_default();
     let text = match target.deletion_policy.unwrap_or_default() {
-        DeletionPolicy::Delete if creation != CreationPolicy::Owner => {
+        // Orphan may be written; where it would have to be deleted, that is refused.
+        DeletionPolicy::Delete
+            if !matches!(creation, CreationPolicy::Owner | CreationPolicy::Orphan) =>
+        {
             "deletionPolicy Delete needs creationPolicy Owner: another's Secret is not ours to delete"
         }
         DeletionPolicy::Merge if creation == CreationPolicy::None => {

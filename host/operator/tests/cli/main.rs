@@ -11,4 +11,5 @@ mod plugin;
 mod quickstart;
 mod registry;
 mod sync;
+mod target;
 mod templates;

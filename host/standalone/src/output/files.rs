@@ -40,6 +40,11 @@ pub fn is_ours(folder: &Path) -> bool {
     std::fs::read_link(folder.join(CURRENT)).is_ok()
 }
 
+/// What the folder holds now, where it is ours.
+pub fn current(folder: &Path) -> Result<Option<Data>, Failure> {
+    read(&folder.join(CURRENT))
+}
+
 /// Takes all files away in one moment, and then what is left of the folder; the keys it had. Foreign files stay.
 pub fn remove(folder: &Path, dry_run: bool) -> Result<Data, Failure> {
     let current = folder.join(CURRENT);

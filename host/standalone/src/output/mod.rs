@@ -78,6 +78,18 @@ pub fn exists(output: &Output, target: (&str, &str)) -> bool {
         })
 }
 
+/// The values of a target that is there; none where it is not, or where nothing is written.
+pub fn read(output: &Output, target: (&str, &str)) -> Result<Option<Data>, Failure> {
+    let Some(to) = output.to.as_ref().filter(|_| exists(output, target)) else {
+        return Ok(None);
+    };
+    let path = path(to, output.layout, target)?;
+    match output.layout {
+        Layout::Secrets => secrets::read(&path).map(Some),
+        Layout::Files => files::current(&path),
+    }
+}
+
 /// Takes a target away, or says what would go.
 pub fn remove(output: &Output, target: (&str, &str)) -> Result<(Outcome, Vec<Key>), Failure> {
     let Some(to) = &output.to else {
@@ -114,7 +126,8 @@ fn path(to: &Path, layout: Layout, (namespace, name): (&str, &str)) -> Result<Pa
     })
 }
 
-type Data = BTreeMap<String, SecretValue>;
+/// Keys and values.
+pub type Data = BTreeMap<String, SecretValue>;
 
 fn data(secret: &Secret) -> Data {
     let pairs = secret.data.iter().flatten();

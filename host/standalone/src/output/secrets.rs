@@ -41,13 +41,19 @@ pub fn write(
     Ok((written(old.is_some(), dry_run), keys))
 }
 
+/// The values that the manifest has.
+pub fn read(path: &Path) -> Result<Data, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| failed(path, "could not read", &e))?;
+    Ok(keys_of(&Zeroizing::new(bytes)))
+}
+
 /// Takes the manifest away; the keys it had.
 pub fn remove(path: &Path, dry_run: bool) -> Result<Data, Failure> {
-    let old = Zeroizing::new(std::fs::read(path).map_err(|e| failed(path, "could not read", &e))?);
+    let old = read(path)?;
     if !dry_run {
         std::fs::remove_file(path).map_err(|e| failed(path, "could not delete", &e))?;
     }
-    Ok(keys_of(&old))
+    Ok(old)
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
@@ -100,6 +106,9 @@ fn manifest(secret: &Secret, data: &Data) -> Zeroizing<String> {
         "type: {}",
         quoted(secret.type_.as_deref().unwrap_or("Opaque"))
     );
+    if secret.immutable == Some(true) {
+        text.push_str("immutable: true\n");
+    }
     text.push_str(if data.is_empty() {
         "data: {}\n"
     } else {

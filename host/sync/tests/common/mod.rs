@@ -475,6 +475,16 @@ impl Credentials for FakeCredentials {
         })
     }
 
+    fn contents<'a>(
+        &'a self,
+        object: &'a ObjectName,
+    ) -> Answering<'a, Option<BTreeMap<String, SecretValue>>> {
+        Box::pin(async move {
+            let found = self.get(&object.namespace, &object.name).ok();
+            Ok(found.map(|found| BTreeMap::from([("template".to_owned(), found.value)])))
+        })
+    }
+
     fn version<'a>(&'a self, object: &'a ObjectName) -> Answering<'a, Option<Version>> {
         Box::pin(async move {
             *self.versions.lock().unwrap() += 1;

@@ -26,14 +26,15 @@ pub(crate) fn failure(stage: Stage, code: Code, tried: &str, error: &kube::Error
         .with_detail(kind(error));
     };
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let fields: Vec<&str> = causes
+    // The API server names them in another order each time; a message that changes would be told again and again.
+    let fields: std::collections::BTreeSet<&str> = causes
         .map(|cause| cause.field.as_str())
         .filter(|field| !field.is_empty())
         .collect();
     let fields = if fields.is_empty() {
         String::new()
     } else {
-        format!(", at {}", fields.join(", "))
+        format!(", at {}", Vec::from_iter(fields).join(", "))
     };
     let hint = if status.is_forbidden() {
         "; Postern's role does not allow it, or an admission policy refused it"

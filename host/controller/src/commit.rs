@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::events::About;
 use crate::queue::Next;
 use crate::reconcile::wait_until;
+use crate::report;
 use crate::world::ObjectKey;
 
 /// The manager of status fields; the target has one of its own for each ExternalSecret.
@@ -28,10 +29,9 @@ pub(crate) async fn commit(
     result: &Result<Written, Failure>,
 ) -> Next {
     log(result);
-    if let Some(on_sync) = &ctx.on_sync {
-        on_sync(result.as_ref().copied().map_err(|failure| failure.code));
-    }
     let object = &observed.object;
+    let outcome = result.as_ref().copied().map_err(|failure| failure.code);
+    report::synced(ctx, &ObjectKey::of(&object.metadata), outcome);
     let changed = object.status.as_ref() != Some(&conclusion.status);
     if changed && let Err(error) = patch_status(ctx, object, &conclusion).await {
         if api_error::is_not_found(&error) {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::events::Poster;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::Queue;
-use crate::run::OnSync;
+use crate::report::OnReport;
 use crate::world::{Key, Outlook, World};
 
 pub(crate) struct Context {
@@ -38,7 +38,7 @@ pub(crate) struct Context {
     pub(crate) events: Poster,
     /// UID and generation under which a store was last checked, so that its sessions are closed when either changes.
     pub(crate) sessions: Mutex<HashMap<StoreId, (String, i64)>>,
-    pub(crate) on_sync: Option<OnSync>,
+    pub(crate) on_report: Option<OnReport>,
     /// Requests that write or read single objects at the API server at once.
     pub(crate) turns: Semaphore,
 }

@@ -17,6 +17,7 @@ mod preflight;
 mod queue;
 pub mod rbac;
 mod reconcile;
+mod report;
 mod run;
 mod stores;
 mod target;
@@ -24,4 +25,5 @@ mod watch;
 mod world;
 
 pub use plugins::{Hand, Listing, Plugins};
-pub use run::{Error, OnSync, Options, Readiness, run};
+pub use report::{OnReport, Reading, Readings, Report, Subject};
+pub use run::{Error, Options, Readiness, run};

@@ -285,6 +285,14 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.lock().oldest_due(Instant::now())
     }
 
+    /// How many keys are due or running, and how long the oldest has been due.
+    pub(crate) fn load(&self) -> (usize, Duration) {
+        let now = Instant::now();
+        let order = self.lock();
+        let age = order.oldest_due(now).map(|due| now - due);
+        (order.owed.values().sum(), age.unwrap_or_default())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Order<K>> {
         // The state is whole after every step that can panic (none is known), so a poisoned lock is still good.
         self.order.lock().unwrap_or_else(PoisonError::into_inner)

@@ -17,6 +17,7 @@ use crate::commit;
 use crate::context::Context;
 use crate::observe::observe;
 use crate::queue::Next;
+use crate::report;
 use crate::target;
 use crate::world::ObjectKey;
 
@@ -24,6 +25,13 @@ use crate::world::ObjectKey;
 /// older answer is used.
 #[tracing::instrument(skip_all, fields(namespace = key.namespace, name = key.name))]
 pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
+    let began = Instant::now();
+    let next = bring(ctx, key, due).await;
+    report::external_secret(ctx, key, began.elapsed());
+    next
+}
+
+async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
     let observed = match observe(ctx, key).await {
         Ok(Some(observed)) => observed,
         Ok(None) => return Next::OnChange,

@@ -10,9 +10,8 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use postern_core::conclude::Written;
 use postern_core::delimiters::Delimiters;
-use postern_core::failure::{Code, Failure};
+use postern_core::failure::Failure;
 use postern_core::plan::PlanSettings;
 use postern_core::plugin::PluginHost;
 use postern_sync::Doors;
@@ -25,6 +24,7 @@ use crate::credentials::ApiCredentials;
 use crate::events::Poster;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::{Class, Queue};
+use crate::report::{OnReport, Readings};
 use crate::watch::{Mirror, Shown, mirrors};
 use crate::world::{Key, Outlook, World};
 use crate::{cluster, plugins, preflight, reconcile, stores, target};
@@ -35,9 +35,6 @@ const IN_FLIGHT: usize = 1024;
 const API_IN_FLIGHT: usize = 32;
 /// How long running syncs may take to end. A pod has 30 s, and sessions are to be closed in the rest.
 const DRAIN: Duration = Duration::from_secs(15);
-
-/// Told of every sync that came to a result.
-pub type OnSync = Arc<dyn Fn(Result<Written, Code>) + Send + Sync>;
 
 /// How the controller runs.
 #[derive(Clone)]
@@ -62,8 +59,10 @@ pub struct Options {
     pub api_in_flight: usize,
     /// Settings of the doors; the interval of store checks is among them.
     pub doors: postern_sync::Settings,
-    /// Counts syncs, where somebody wants to.
-    pub on_sync: Option<OnSync>,
+    /// Told of what happens, where somebody wants to know.
+    pub on_report: Option<OnReport>,
+    /// Shows what can be read of the controller.
+    pub readings: Readings,
     /// Serves plugins from outside, where it is given; never with one namespace only, since Plugins are the cluster's.
     pub plugins: Option<Plugins>,
     /// Told once all that existed at the start has been seen and work has begun.
@@ -83,7 +82,8 @@ impl Default for Options {
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
-            on_sync: None,
+            on_report: None,
+            readings: Readings::default(),
             plugins: None,
             readiness: Readiness::default(),
         }
@@ -229,6 +229,7 @@ fn context(
         options.doors.clone(),
     )
     .map_err(Error::Doors)?;
+    options.readings.of(&queue, &doors);
     let (events, posting) = Poster::start(client.clone());
     let ctx = Context {
         client,
@@ -254,7 +255,7 @@ fn context(
         memories,
         events,
         sessions: Mutex::new(HashMap::new()),
-        on_sync: options.on_sync.clone(),
+        on_report: options.on_report.clone(),
         turns: Semaphore::new(options.api_in_flight),
     };
     Ok((Arc::new(ctx), posting))

@@ -12,12 +12,14 @@ use postern_core::conclude::{is_unknown, store_status};
 use postern_core::failure::{Failure, Retry};
 use postern_core::store::{self, StoreId};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::api_error;
 use crate::commit::{finished, status_params};
 use crate::context::Context;
 use crate::events::About;
 use crate::queue::{Next, seed_of, spread};
+use crate::report;
 use crate::world::{Standing, StoreEntry};
 
 /// Finalizer that the peer puts on stores for its PushSecrets; we only ever remove it.
@@ -28,6 +30,13 @@ const JITTER: f64 = 0.1;
 /// Checks one store and says when to check again.
 #[tracing::instrument(skip_all, fields(kind = id.kind.as_str(), namespace = id.namespace, name = id.name))]
 pub(crate) async fn reconcile(ctx: &Context, id: &StoreId) -> Next {
+    let began = Instant::now();
+    let next = look(ctx, id).await;
+    report::store(ctx, id, began.elapsed());
+    next
+}
+
+async fn look(ctx: &Context, id: &StoreId) -> Next {
     let Some(entry) = ctx.world.lock().store(id) else {
         close_sessions(ctx, id, None).await;
         return Next::OnChange;

@@ -287,6 +287,9 @@ pub struct Run {
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
     #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
     pub metrics_bind_address: Listen,
+    /// Give metrics of an ExternalSecret its labels app.kubernetes.io/name, instance, version, component, part-of and managed-by.
+    #[arg(long, env = "POSTERN_ENABLE_EXTENDED_METRIC_LABELS")]
+    pub enable_extended_metric_labels: bool,
     /// How long a new revision of a Plugin must serve without a fault before the last good one stands by no more.
     #[arg(long, env = "POSTERN_PLUGIN_TRIAL", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub plugin_trial: Duration,

@@ -2,22 +2,23 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use postern_controller::Readiness;
-use postern_telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
+
+use crate::metering::Meter;
 
 /// What is served.
 #[derive(Clone)]
 pub struct Served {
-    pub metrics: Arc<Metrics>,
+    pub meter: Meter,
     pub readiness: Readiness,
 }
 
@@ -58,7 +59,7 @@ pub async fn serve(listener: TcpListener, served: Served) {
 
 fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
     let (status, text) = match request.uri().path() {
-        "/metrics" => (StatusCode::OK, served.metrics.text()),
+        "/metrics" => (StatusCode::OK, served.meter.text()),
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if served.readiness.is_ready() => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
@@ -66,5 +67,11 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
+    // Prometheus 3 takes no page that does not say in which form it is.
+    let form = HeaderValue::from_static(match request.uri().path() {
+        "/metrics" => "text/plain; version=0.0.4; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
+    });
+    response.headers_mut().insert(CONTENT_TYPE, form);
     response
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod crds;
 mod http;
 mod manifests;
+mod metering;
 mod plugin;
 mod plugins;
 mod run;

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use postern_core::egress::AddressRules;
-use postern_runtime::Runtime;
+use postern_runtime::{OnUsage, Runtime};
 use postern_sync::Settings;
 
 use crate::args::Plugins;
 
-/// Starts the runtime with the bundled plugins and those that were given.
-pub async fn load(plugins: &Plugins) -> anyhow::Result<Runtime> {
+/// Starts the runtime with the bundled plugins and those that were given, and with somebody who is told what calls use.
+pub async fn load(plugins: &Plugins, on_usage: Option<OnUsage>) -> anyhow::Result<Runtime> {
     let mut builder = Runtime::builder();
+    if let Some(told) = on_usage {
+        builder = builder.on_usage(told);
+    }
     if let Some(cache) = cache(plugins) {
         builder = builder.cache_dir(cache);
     }

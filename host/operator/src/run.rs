@@ -4,14 +4,12 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use postern_controller::{Options, Readiness};
-use postern_core::conclude::Written;
-use postern_core::failure::Code;
+use postern_controller::{Options, Readiness, Readings};
 use postern_registry::Registry;
-use postern_telemetry::metrics::{Metric, Metrics};
 
 use crate::args::Run;
 use crate::http::{self, Served};
+use crate::metering::Meter;
 use crate::{cluster, plugins, signals};
 
 /// Runs the command.
@@ -19,14 +17,15 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     let files = plugins::files(&run.plugins)?;
     let mut signals = signals::Signals::new()?;
     let readiness = Readiness::default();
-    let metrics = Arc::new(Metrics::default());
+    let readings = Readings::default();
+    let meter = Meter::new(run.enable_extended_metric_labels, readings.clone());
     // The port first: a probe that is refused tells less than one that says "starting".
     if let Some(address) = run.metrics_bind_address.0 {
         let listener = http::listen(address).await?;
         tokio::spawn(http::serve(
             listener,
             Served {
-                metrics: Arc::clone(&metrics),
+                meter: meter.clone(),
                 readiness: readiness.clone(),
             },
         ));
@@ -36,7 +35,7 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     doors.store_interval = run.store_requeue_interval;
     doors.rules.api_server = addresses(&config).await;
     let client = cluster::client(config)?;
-    let host = Arc::new(plugins::load(&run.plugins).await?);
+    let host = Arc::new(plugins::load(&run.plugins, Some(meter.usage())).await?);
     for revision in host.revisions() {
         tracing::info!(
             plugin = revision.descriptor.name,
@@ -61,9 +60,8 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
         doors,
         readiness,
         plugins: Some(outside),
-        on_sync: Some(Arc::new(move |result| {
-            metrics.add(Metric::Syncs, &labels(result), 1)
-        })),
+        on_report: Some(meter.reports()),
+        readings,
         ..Options::default()
     };
     let mut ended = ExitCode::SUCCESS;
@@ -72,21 +70,6 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
     })
     .await?;
     Ok(ended)
-}
-
-/// Result and failure code of a sync, as labels.
-const fn labels(result: Result<Written, Code>) -> [&'static str; 2] {
-    match result {
-        Ok(Written::Created) => ["created", ""],
-        Ok(Written::Updated) => ["updated", ""],
-        Ok(Written::Unchanged) => ["unchanged", ""],
-        Ok(Written::Deleted) => ["deleted", ""],
-        Ok(Written::Gone) => ["gone", ""],
-        Ok(Written::Retained) => ["retained", ""],
-        Ok(Written::Missing) => ["missing", ""],
-        Ok(Written::Skipped) => ["skipped", ""],
-        Err(code) => ["failed", code.label()],
-    }
 }
 
 /// Addresses of the API server, which plugins reach only if they ask for it. A name that cannot be resolved now has none.

@@ -39,7 +39,7 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
     settings.wait_deadline = settings.wait_deadline.max(sync.timeout);
     let granted = settings.directories.values().cloned();
     let beside = granted.chain(files.clone()).collect();
-    let host = Arc::new(plugins::load(&sync.plugins).await?);
+    let host = Arc::new(plugins::load(&sync.plugins, None).await?);
     let outside = Outside {
         sources: Arc::new(Registry::new(plugins::cache(&sync.plugins), files)),
         revisions: host.clone(),

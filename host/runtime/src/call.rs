@@ -1,5 +1,6 @@
 //! One call of a plugin: a slot, a fresh instance, meters, an end by the clock. Nothing outlives it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postern_core::failure::{Code, Failure, Stage};
@@ -10,21 +11,43 @@ use crate::fault::{self, Reader};
 use crate::limits;
 use crate::state::{self, CallState};
 
+/// What one call of a plugin has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage<'a> {
+    /// The plugin's name.
+    pub plugin: &'a str,
+    /// The function of the contract.
+    pub function: &'static str,
+    /// Time by the clock, waits included.
+    pub wall: Duration,
+    /// Time on a CPU, in ticks.
+    pub cpu: Duration,
+    /// Bytes of linear memory.
+    pub memory: usize,
+    /// Whether it ended without an answer.
+    pub failed: bool,
+}
+
+/// Told of every call.
+pub type OnUsage = Arc<dyn Fn(Usage<'_>) + Send + Sync>;
+
 /// Runs calls; bounds how many run at once, first come, first served.
 pub struct Caller {
     engine: Engine,
     providers: Semaphore,
     engines: Semaphore,
+    on_usage: Option<OnUsage>,
 }
 
 impl Caller {
-    pub fn new(engine: Engine) -> Self {
+    pub fn new(engine: Engine, on_usage: Option<OnUsage>) -> Self {
         let engines = limits::POOL_ENGINES as usize;
         let providers = limits::POOL_COMPONENTS as usize - engines;
         Self {
             engine,
             providers: Semaphore::new(providers),
             engines: Semaphore::new(engines),
+            on_usage,
         }
     }
 
@@ -41,6 +64,7 @@ impl Caller {
         let until = state.until;
         let _slot = self.slot(&state, wall).await?;
         let mut store = self.store(state);
+        let began = tokio::time::Instant::now();
         let done = tokio::time::timeout_at(until, work(&mut store)).await;
         let state = store.data_mut();
         let (memory, cpu) = state.used();
@@ -51,6 +75,17 @@ impl Caller {
             memory = u64::try_from(memory).unwrap_or(u64::MAX),
             cpu_ms = u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
         );
+        if let Some(told) = &self.on_usage {
+            let name = callee.plugin.rsplit_once(' ').map(|(name, _)| name);
+            told(Usage {
+                plugin: name.unwrap_or(&callee.plugin),
+                function: callee.function,
+                wall: began.elapsed(),
+                cpu,
+                memory,
+                failed: !matches!(done, Ok(Ok(_))),
+            });
+        }
         let reader = Reader {
             stage: callee.stage,
             cleaner: std::mem::take(&mut state.cleaner),

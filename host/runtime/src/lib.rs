@@ -18,6 +18,7 @@ mod runtime;
 mod serving;
 mod state;
 
+pub use call::{OnUsage, Usage};
 pub use capability::http::{Http, HttpSettings};
 pub use engine::build_id;
 pub use limits::Limits;

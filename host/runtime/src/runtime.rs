@@ -16,7 +16,7 @@ use wasmtime::component::Component;
 
 use crate::aot::{Aot, CompileWith, Compiled};
 use crate::bindings::v0_1::{from_guest, to_guest};
-use crate::call::Caller;
+use crate::call::{Caller, OnUsage};
 use crate::capability::http::{Http, HttpSettings};
 use crate::capability::templating::Templating;
 use crate::check;
@@ -28,16 +28,29 @@ use crate::serving::Serving;
 use crate::state::{CallState, Net};
 
 /// How a [`Runtime`] is made.
-#[derive(Debug)]
 pub struct Builder {
     http: HttpSettings,
     provider: Limits,
     engine: Limits,
     cache: Option<PathBuf>,
     compile: CompileWith,
+    on_usage: Option<OnUsage>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
 }
 
 impl Builder {
+    /// Told what every call of a plugin has used.
+    #[must_use]
+    pub fn on_usage(mut self, told: OnUsage) -> Self {
+        self.on_usage = Some(told);
+        self
+    }
+
     /// Settings of the network door.
     #[must_use]
     pub fn http(mut self, settings: HttpSettings) -> Self {
@@ -86,7 +99,7 @@ impl Builder {
         let engine = engine::build().map_err(internal)?;
         let loader = Loader::new(&engine).map_err(internal)?;
         let inner = Inner {
-            caller: Caller::new(engine.clone()),
+            caller: Caller::new(engine.clone(), self.on_usage),
             aot: Aot::new(&engine, self.cache, self.compile),
             engine,
             loader,
@@ -128,6 +141,7 @@ impl Runtime {
             engine: Limits::engine(),
             cache: None,
             compile: CompileWith::default(),
+            on_usage: None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::find;
 use crate::identity::Identity;
 use crate::prepare::Preparer;
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Calls, End, Fetches, Stats};
 use crate::trial::{self, Fallback, Want, Wish, want};
 
 /// The template engine of targets.
@@ -84,6 +84,11 @@ impl Doors {
         let asked = by_store.into_iter().map(|(id, positions)| async move {
             let wants = positions.iter().map(|at| want(&reads[*at])).collect();
             let answers = self.fetch_from(stores.get(id), wants, namespace, due).await;
+            let ends = answers.iter().map(|answer| match answer {
+                Ok(Part::Failed(failure)) => End::of_failure(failure),
+                other => End::of(other),
+            });
+            self.preparer.counters.fetched(id, ends);
             positions.into_iter().zip(answers).collect::<Vec<_>>()
         });
         let mut answers: Vec<_> = futures::future::join_all(asked)
@@ -236,6 +241,23 @@ impl Doors {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.preparer.counters.snapshot()
+    }
+
+    /// Calls of backends since the start.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.preparer.counters.calls()
+    }
+
+    /// What syncs asked of stores since the start.
+    #[must_use]
+    pub fn fetches(&self) -> Fetches {
+        self.preparer.counters.fetches()
+    }
+
+    /// A store is gone: what was counted of it is told no longer.
+    pub fn stop_counting(&self, store: &StoreId) {
+        self.preparer.counters.gone(store);
     }
 
     async fn fetch_from(

@@ -14,7 +14,7 @@ use crate::fetcher::{Listing, Object, Reader, Span};
 use crate::identity::Identity;
 use crate::read::{Access, bounded};
 use crate::session::Token;
-use crate::stats::Counters;
+use crate::stats::{Counters, End, Task};
 
 /// Hits of one search: what a Secret of 1 MiB can hold is far less, and the list stays small in memory.
 const MOST: usize = 10_000;
@@ -173,6 +173,8 @@ impl Access {
         let deadline = self.preparer.settings.call_deadline;
         let call = self.reading_call(token);
         Counters::add(&self.preparer.counters.lists, 1);
-        bounded(deadline, self.preparer.host.find(&call, query, after)).await
+        let page = bounded(deadline, self.preparer.host.find(&call, query, after)).await;
+        self.called(Task::Find, End::of(&page));
+        page
     }
 }

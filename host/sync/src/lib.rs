@@ -24,4 +24,4 @@ mod trial;
 pub use credentials::{Credentials, ObjectKind, ObjectName, Resolved, Version, Whole};
 pub use doors::{Checked, Doors, Pending};
 pub use settings::Settings;
-pub use stats::Stats;
+pub use stats::{Calls, End, Fetches, Stats, Task};

@@ -18,7 +18,7 @@ use crate::identity::Identity;
 use crate::prepare::Preparer;
 use crate::retry;
 use crate::session::{self, Opener, Token};
-use crate::stats::Counters;
+use crate::stats::{Counters, End, Task};
 
 /// A host ends its calls at their deadline by itself; this much later we stop waiting for it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -61,6 +61,7 @@ impl Access {
         call.credentials = self.identity.grants().credentials.clone();
         call.session = token.map(|token| token.value.clone());
         let result = bounded(deadline, self.preparer.host.probe(&call)).await;
+        self.called(Task::Probe, End::of(&result));
         if result.is_err() {
             Counters::add(&self.preparer.counters.failures, 1);
         }
@@ -74,7 +75,28 @@ impl Access {
     ) -> Result<Vec<Outcome>, Failure> {
         let deadline = self.preparer.settings.call_deadline;
         let call = self.reading_call(token);
-        bounded(deadline, self.preparer.host.read(&call, requests)).await
+        let outcomes = bounded(deadline, self.preparer.host.read(&call, requests)).await;
+        match &outcomes {
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| {
+                self.called(
+                    Task::Read,
+                    match &outcome.answer {
+                        Answer::Failed(failure) => End::of_failure(failure),
+                        Answer::Parts(_) | Answer::Unchanged => End::Found,
+                    },
+                );
+            }),
+            Err(_) => requests
+                .iter()
+                .for_each(|_| self.called(Task::Read, End::Failed)),
+        }
+        outcomes
+    }
+
+    /// Counts a call of the backend.
+    pub(crate) fn called(&self, task: Task, end: End) {
+        let provider = &self.identity.store.provider_key;
+        self.preparer.counters.called(provider, task, end);
     }
 
     /// A call with what a reader may see: the session, or the credentials of a provider without a login.
@@ -226,6 +248,7 @@ impl Opener for Access {
             let mut call = self.identity.call(deadline);
             call.credentials = self.identity.grants().credentials.clone();
             let session = bounded(deadline, self.preparer.host.login(&call)).await;
+            self.called(Task::Login, End::of(&session));
             session.map_err(|failure| {
                 failure.context(format!("logging in with {}", self.identity.store.id))
             })
@@ -245,13 +268,13 @@ impl Opener for Access {
         let deadline = self.preparer.settings.close_deadline;
         let mut call = self.identity.call(deadline);
         call.session = Some(token);
-        let host = self.preparer.host.clone();
+        let access = self.clone();
         async move {
+            let closing = access.preparer.host.close(&call);
+            let closed = matches!(tokio::time::timeout(deadline, closing).await, Ok(Ok(())));
+            access.called(Task::Close, if closed { End::Found } else { End::Failed });
             // Best effort: the session ends by itself, and there is nobody who could do better.
-            if !matches!(
-                tokio::time::timeout(deadline, host.close(&call)).await,
-                Ok(Ok(()))
-            ) {
+            if !closed {
                 tracing::debug!("a session could not be closed at the backend; it ends by itself");
             }
         }

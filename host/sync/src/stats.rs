@@ -1,6 +1,11 @@
-//! Counters of the doors, for metrics: no labels, no names of objects.
+//! Counters of the doors, for metrics: by store and by provider key at most, never by what is read.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use postern_core::failure::{Code, Failure};
+use postern_core::store::StoreId;
 
 /// Counts as they stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,8 +26,59 @@ pub struct Stats {
     pub failures: u64,
 }
 
+/// What a provider is asked to do at its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// Open a session.
+    Login,
+    /// End one.
+    Close,
+    /// Say whether a store can be used.
+    Probe,
+    /// Read an object.
+    Read,
+    /// One page of a search.
+    Find,
+}
+
+/// How that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// With an answer.
+    Found,
+    /// The backend says that there is no such thing.
+    Absent,
+    /// Without an answer.
+    Failed,
+}
+
+impl End {
+    /// What a result means.
+    #[must_use]
+    pub const fn of<T>(result: &Result<T, Failure>) -> Self {
+        match result {
+            Ok(_) => Self::Found,
+            Err(failure) => Self::of_failure(failure),
+        }
+    }
+
+    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+        match failure.code {
+            Code::Absent | Code::NotFound => Self::Absent,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Calls of backends, by the key under which stores name the provider.
+pub type Calls = BTreeMap<(String, Task, End), u64>;
+/// Entries and searches that syncs asked of stores.
+pub type Fetches = BTreeMap<(StoreId, End), u64>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    calls: Mutex<Calls>,
+    fetches: Mutex<Fetches>,
     pub(crate) reads: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) lists: AtomicU64,
@@ -37,6 +93,31 @@ impl Counters {
         counter.fetch_add(n as u64, Ordering::Relaxed);
     }
 
+    pub(crate) fn called(&self, provider: &str, task: Task, end: End) {
+        let mut calls = lock(&self.calls);
+        *calls.entry((provider.to_owned(), task, end)).or_default() += 1;
+    }
+
+    pub(crate) fn fetched(&self, store: &StoreId, ends: impl IntoIterator<Item = End>) {
+        let mut fetches = lock(&self.fetches);
+        for end in ends {
+            *fetches.entry((store.clone(), end)).or_default() += 1;
+        }
+    }
+
+    /// Forgets what was counted of a store that is gone.
+    pub(crate) fn gone(&self, store: &StoreId) {
+        lock(&self.fetches).retain(|(of, _), _| of != store);
+    }
+
+    pub(crate) fn calls(&self) -> Calls {
+        lock(&self.calls).clone()
+    }
+
+    pub(crate) fn fetches(&self) -> Fetches {
+        lock(&self.fetches).clone()
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
@@ -49,4 +130,9 @@ impl Counters {
             failures: read(&self.failures),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A count is whole after every step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,6 +32,8 @@ mod isolation;
 mod lifecycle;
 #[path = "all/load.rs"]
 mod load;
+#[path = "all/metrics.rs"]
+mod metrics;
 #[path = "all/pages.rs"]
 mod pages;
 #[path = "all/policies.rs"]

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use postern_api::{Condition, ExternalSecret, Plugin, PluginGrant, PluginStatus, SecretStore};
 use postern_cluster_tests::{apply_crds, eventually, guest};
-use postern_controller::{Options, Plugins};
+use postern_controller::{Options, Plugins, Report};
 use postern_core::egress::AddressRules;
 use postern_registry::Registry as Sources;
 use postern_runtime::Runtime;
@@ -111,7 +111,10 @@ impl Desk {
                 revisions: runtime.clone(),
                 trial: Duration::from_secs(2),
             }),
-            on_sync: Some(Arc::new(move |result| {
+            on_report: Some(Arc::new(move |report| {
+                let Report::Synced { result, .. } = report else {
+                    return;
+                };
                 syncs.fetch_add(1, Ordering::Relaxed);
                 if let Err(code) = result {
                     failures.lock().unwrap().push(code.to_string());

@@ -178,7 +178,7 @@ pub struct RevisionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskStatus {
-    /// `host`, `files`, `ambient-identity`, `api-server` or `metadata-address`.
+    /// `host`, `files`, `ambient-identity`, `environment`, `api-server` or `metadata-address`.
     pub kind: String,
     /// What of that kind, such as a host pattern.
     pub what: String,
@@ -236,7 +236,8 @@ pub struct PluginGrantSpec {
     /// It may reach metadata and link-local addresses, where `--ambient-identity` is set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metadata_address: bool,
-    /// It may use the identity that the platform gives to the process.
+    /// It may use the identity that the platform gives to the process, and see the variables of the environment that it
+    /// asks for, where `--ambient-identity` is set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ambient_identity: bool,
     /// It may reach the Kubernetes API server.

@@ -115,7 +115,10 @@ impl Credentials for ApiCredentials {
                 value: SecretValue::from(token),
                 version: version(&account.metadata),
                 object,
-                attributes: annotations.into_iter().collect(),
+                attributes: annotations
+                    .into_iter()
+                    .map(|(name, value)| (format!("annotation:{name}"), value))
+                    .collect(),
             })
         })
     }
@@ -321,7 +324,12 @@ fn filled(
     let Some((name, after)) = rest.split_once('}') else {
         return Ok(text.to_owned());
     };
-    let value = annotations.get(name).ok_or_else(|| {
+    let (name, default) = match name.split_once('|') {
+        Some((name, default)) => (name, Some(default)),
+        None => (name, None),
+    };
+    let named = annotations.get(name).map(String::as_str).or(default);
+    let value = named.ok_or_else(|| {
         let text =
             format!("{object} has no annotation \"{name}\", which its token's audience is made of");
         Failure::new(Stage::Login, Code::CredentialKeyMissing, text)
@@ -369,6 +377,10 @@ mod tests {
             "//iam/x/p/x"
         );
         assert_eq!(filled("plain", &annotations, &at).unwrap(), "plain");
+        assert_eq!(
+            filled("{annotation:a/b|d} {annotation:c|d}", &annotations, &at).unwrap(),
+            "x d"
+        );
         assert!(
             filled("{annotation:c}", &annotations, &at)
                 .unwrap_err()

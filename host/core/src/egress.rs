@@ -164,7 +164,7 @@ pub enum Refusal {
     Loopback(IpAddr, u8),
     /// Metadata or link-local.
     #[error(
-        "{0} is a link-local or metadata address; it opens only to a plugin that asks for it, with --ambient-identity"
+        "{0} is a link-local or metadata address; it opens only to a plugin that asks for it and names the address itself, with --ambient-identity"
     )]
     Metadata(IpAddr),
     /// The API server.
@@ -187,8 +187,17 @@ impl EgressPolicy {
             .ok_or(Refusal::Origin(origin))
     }
 
-    /// Whether we may connect to this address.
-    pub fn address(&self, address: IpAddr) -> Result<(), Refusal> {
+    /// Whether we may connect to this address of a host. A metadata address is open only where the endpoint is that
+    /// address itself: no name leads there, whoever answers for it.
+    pub fn address_of(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
+        let ip = canonical(address);
+        if is_metadata(ip) && !is_metadata_host(host) {
+            return Err(Refusal::Metadata(ip));
+        }
+        self.address(address)
+    }
+
+    fn address(&self, address: IpAddr) -> Result<(), Refusal> {
         let ip = canonical(address);
         if let Some(net) = self.rules.deny.iter().find(|net| net.contains(&ip)) {
             return Err(Refusal::Denied(ip, *net));
@@ -219,6 +228,12 @@ impl EgressPolicy {
         }
         Ok(())
     }
+}
+
+/// Whether a host is written as a link-local or metadata address.
+#[must_use]
+pub fn is_metadata_host(host: &str) -> bool {
+    host.parse().is_ok_and(|ip| is_metadata(canonical(ip)))
 }
 
 fn host_bits(ip: IpAddr) -> u8 {
@@ -351,7 +366,12 @@ mod tests {
         });
         assert!(asking.address(ip("169.254.169.254")).is_err());
         asking.asks_metadata = true;
-        assert_eq!(asking.address(ip("169.254.169.254")), Ok(()));
+        let metadata = ip("169.254.169.254");
+        assert_eq!(asking.address(metadata), Ok(()));
+        assert_eq!(asking.address_of("169.254.169.254", metadata), Ok(()));
+        // Whoever owns the name could lead it there.
+        assert!(asking.address_of("metadata.corp", metadata).is_err());
+        assert!(asking.address_of("2852039166", metadata).is_err());
     }
 
     #[test]

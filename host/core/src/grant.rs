@@ -98,7 +98,7 @@ impl Granted {
             "host" => self.any(|g| g.hosts.iter().any(|p| covers(p, &ask.what))),
             "files" => self.any(|g| g.directories.iter().any(|d| d == "*" || *d == ask.what)),
             "metadata-address" => self.any(|g| g.metadata_address),
-            "ambient-identity" => self.any(|g| g.ambient_identity),
+            "ambient-identity" | "environment" => self.any(|g| g.ambient_identity),
             "api-server" => self.any(|g| g.api_server),
             // A kind that we do not know gives nothing, so nothing has to be allowed.
             _ => true,
@@ -162,7 +162,8 @@ impl Permits {
         }
     }
 
-    /// Whether a grant allows a kind of ask that has no further bound: `metadata-address`, `api-server`, `ambient-identity`.
+    /// Whether a grant allows a kind of ask that has no further bound: `metadata-address`, `api-server`, `ambient-identity`,
+    /// `environment`. Only the names of settings tell them from secrets, so the two of the environment are one grant.
     #[must_use]
     pub fn allows_kind(&self, kind: &str, namespace: Option<&str>) -> bool {
         match self {
@@ -171,7 +172,7 @@ impl Permits {
                 g.admits(namespace)
                     && match kind {
                         "metadata-address" => g.metadata_address,
-                        "ambient-identity" => g.ambient_identity,
+                        "ambient-identity" | "environment" => g.ambient_identity,
                         "api-server" => g.api_server,
                         _ => false,
                     }
@@ -211,13 +212,13 @@ pub fn suggestion(plugin: &str, asks: &[Ask]) -> String {
         format!("{SUGGESTION_BEGINS}metadata:\n  name: {plugin}\nspec:\n  plugin: {plugin}\n");
     list(&mut text, "hosts", asks, "host");
     list(&mut text, "directories", asks, "files");
-    let flags = [
-        ("metadata-address", "metadataAddress"),
-        ("ambient-identity", "ambientIdentity"),
-        ("api-server", "apiServer"),
+    let flags: [(&[&str], &str); 3] = [
+        (&["metadata-address"], "metadataAddress"),
+        (&["ambient-identity", "environment"], "ambientIdentity"),
+        (&["api-server"], "apiServer"),
     ];
-    for (kind, field) in flags {
-        if let Some(ask) = asks.iter().find(|ask| ask.kind == kind) {
+    for (kinds, field) in flags {
+        if let Some(ask) = asks.iter().find(|ask| kinds.contains(&ask.kind.as_str())) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {field}: true # {}", comment(&ask.why));
         }

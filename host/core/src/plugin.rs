@@ -53,7 +53,7 @@ impl Digest {
 /// Something a plugin wants to be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// `host`, `files`, `ambient-identity`, `api-server` or `metadata-address`.
+    /// `host`, `files`, `ambient-identity`, `environment`, `api-server` or `metadata-address`.
     pub kind: String,
     /// What of that kind.
     pub what: String,
@@ -139,7 +139,7 @@ pub struct Call {
     pub directories: Arc<BTreeMap<String, std::path::PathBuf>>,
     /// Wall time the whole call may take.
     pub deadline: Duration,
-    /// `provider-key` says under which key the store names the provider.
+    /// `provider-key` says under which key the store names the provider; `store-kind` and `store-name` which store it is.
     pub options: Options,
 }
 
@@ -210,7 +210,7 @@ pub struct Session {
 /// A reference that a config uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// JSON Pointer in the config.
+    /// JSON Pointer in the config, or `env:NAME` or `file:NAME` of the process's environment.
     pub pointer: String,
     /// For a service account token.
     pub audiences: Vec<String>,

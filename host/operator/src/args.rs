@@ -148,7 +148,8 @@ pub struct Plugins {
         value_delimiter = ','
     )]
     pub deny_egress: Vec<IpNet>,
-    /// Open metadata addresses to plugins that ask for them.
+    /// Let plugins that ask for it use the platform's own identity: metadata addresses, and the variables and files of
+    /// Postern's environment that the plugin names. Every store that brings no credential of its own then acts as Postern.
     #[arg(long, env = "POSTERN_AMBIENT_IDENTITY")]
     pub ambient_identity: bool,
     /// Where compiled code of further plugins is kept [default: postern/compiled in the user's cache folder].

@@ -4,6 +4,7 @@ mod args;
 mod bundle;
 mod cluster;
 mod crds;
+mod environment;
 mod http;
 mod manifests;
 mod metering;

@@ -1,6 +1,7 @@
 //! Loads the plugins that a command works with, and says what they may do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use postern_core::egress::AddressRules;
@@ -8,6 +9,7 @@ use postern_runtime::{OnUsage, Runtime};
 use postern_sync::Settings;
 
 use crate::args::Plugins;
+use crate::environment::Process;
 
 /// Starts the runtime with the bundled plugins and those that were given, and with somebody who is told what calls use.
 pub async fn load(plugins: &Plugins, on_usage: Option<OnUsage>) -> anyhow::Result<Runtime> {
@@ -105,6 +107,7 @@ pub fn settings(plugins: &Plugins, loopback: bool) -> anyhow::Result<Settings> {
             deny: plugins.deny_egress.clone(),
             api_server: Vec::new(),
         },
+        environment: Some(Arc::new(Process)),
         ..Settings::default()
     };
     for (name, dir) in &plugins.grant_files {

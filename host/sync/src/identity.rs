@@ -10,12 +10,12 @@ use hmac::{Hmac, Mac};
 use postern_core::egress::EgressPolicy;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{Call, Credential, IdentityId, Options, Revision};
-use postern_core::secret::SecretValue;
 use postern_core::store::Store;
 use sha2::Sha256;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::ambient::Ambient;
 use crate::credentials::{Needed, ObjectKind, Resolved};
 use crate::fetcher::Fetcher;
 use crate::session::Keeper;
@@ -39,6 +39,9 @@ pub(crate) struct Identity {
     /// The same, as far as the plugin may know it.
     pub(crate) told_namespace: Option<String>,
     pub(crate) needed: Vec<Needed>,
+    /// What it uses of Postern's own environment.
+    pub(crate) ambient: Vec<Ambient>,
+    options: Options,
     pub(crate) directories: Arc<BTreeMap<String, PathBuf>>,
     pub(crate) keeper: Keeper,
     pub(crate) fetcher: Arc<Fetcher>,
@@ -55,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) asking: Option<String>,
     pub(crate) told_namespace: Option<String>,
     pub(crate) needed: Vec<Needed>,
+    pub(crate) ambient: Vec<Ambient>,
+    pub(crate) options: Options,
     pub(crate) directories: Arc<BTreeMap<String, PathBuf>>,
     pub(crate) grants: Grants,
 }
@@ -68,6 +73,8 @@ impl Identity {
             asking: parts.asking,
             told_namespace: parts.told_namespace,
             needed: parts.needed,
+            ambient: parts.ambient,
+            options: parts.options,
             directories: parts.directories,
             keeper,
             fetcher,
@@ -87,13 +94,13 @@ impl Identity {
         *self.grants.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(grants);
     }
 
-    /// Puts fresh service account tokens in the place of the old ones.
-    pub(crate) fn set_tokens(&self, tokens: Vec<(String, SecretValue)>, now: Instant) {
+    /// Puts fresh tokens, of service accounts and out of files, in the place of the old ones.
+    pub(crate) fn set_tokens(&self, tokens: Vec<Credential>, now: Instant) {
         let old = self.grants();
         let mut credentials = old.credentials.clone();
-        for (pointer, value) in tokens {
-            if let Some(credential) = credentials.iter_mut().find(|c| c.pointer == pointer) {
-                credential.value = value;
+        for token in tokens {
+            if let Some(credential) = credentials.iter_mut().find(|c| c.pointer == token.pointer) {
+                *credential = token;
             }
         }
         self.set_grants(Grants {
@@ -115,20 +122,23 @@ impl Identity {
             egress: self.grants().egress.clone(),
             directories: self.directories.clone(),
             deadline,
-            options: provider_key(&self.store),
+            options: self.options.clone(),
         }
     }
 
-    /// The shortest life of a service account token among the references; none where there is no such token.
+    /// The shortest life of a token among the references, of service accounts and out of files; none where there is no
+    /// such token.
     pub(crate) fn token_life(&self) -> Option<Duration> {
-        // The API server's own shortest life, where nobody asked for another.
+        // The API server's own shortest life, where nobody asked for another. Files are written anew before theirs ends.
         const LIFE: u32 = 600;
         let lives = self
             .needed
             .iter()
             .filter(|n| n.is_token())
             .map(|n| n.reference.expires_in_s.unwrap_or(LIFE));
+        let files = self.ambient.iter().filter(|a| a.is_file()).map(|_| LIFE);
         lives
+            .chain(files)
             .min()
             .map(|seconds| Duration::from_secs(seconds.into()))
     }
@@ -196,9 +206,4 @@ impl Namer {
         }
         Ok(IdentityId(hex::encode(mac.finalize().into_bytes())))
     }
-}
-
-/// Tells a guest under which of its keys the store names it.
-pub(crate) fn provider_key(store: &Store) -> Options {
-    vec![("provider-key".to_owned(), store.provider_key.clone())]
 }

@@ -5,6 +5,7 @@
 //! come through [`Credentials`], plugins through `postern_core::plugin::PluginHost`.
 
 mod absence;
+mod ambient;
 mod credentials;
 mod doors;
 mod fetcher;
@@ -21,6 +22,7 @@ mod settings;
 mod stats;
 mod trial;
 
+pub use ambient::Environment;
 pub use credentials::{Credentials, ObjectKind, ObjectName, Resolved, Version, Whole};
 pub use doors::{Checked, Doors, Pending};
 pub use settings::Settings;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use postern_core::egress::{AllowedEndpoint, EgressPolicy, Origin, TlsSettings};
+use postern_core::egress::{AllowedEndpoint, EgressPolicy, Origin, TlsSettings, is_metadata_host};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::grant::matches;
 use postern_core::plugin::{Credential, Descriptor, Endpoint, Material, Revision};
@@ -78,7 +78,7 @@ impl Asking<'_> {
     }
 
     /// A kind of ask that has no further bound.
-    fn may(&self, kind: &str) -> bool {
+    pub(crate) fn may(&self, kind: &str) -> bool {
         asks(&self.plugin.descriptor, kind) && self.plugin.permits.allows_kind(kind, self.namespace)
     }
 }
@@ -141,6 +141,16 @@ fn allowed(
                 store.id,
                 plugin.name,
                 asking.plugin.permits.remedy("hosts", &place)
+            ),
+        ));
+    }
+    if is_metadata_host(&origin.host) && store.config.contains(&origin.host) {
+        return Err(Failure::new(
+            Stage::Check,
+            Code::EgressDenied,
+            format!(
+                "{} names {origin}, a link-local or metadata address, which no config opens; remove it",
+                store.id
             ),
         ));
     }

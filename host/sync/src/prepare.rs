@@ -12,16 +12,19 @@ use std::time::Duration;
 use postern_api::external_secret::StoreKind;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::grant::Permits;
-use postern_core::plugin::{Credential, Digest, Needs, PluginHost, Problem, Revision};
+use postern_core::plugin::{
+    Credential, Digest, Needs, Options, PluginHost, Problem, Reference, Revision,
+};
 use postern_core::reference;
 use postern_core::store::Store;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::ambient::{self, Ambient};
 use crate::credentials::{self, Credentials, Needed, ObjectName, Resolved, Version};
 use crate::doors::Pending;
 use crate::fetcher::{Bounds, Fetcher};
-use crate::identity::{Grants, Identity, Namer, Parts, provider_key};
+use crate::identity::{Grants, Identity, Namer, Parts};
 use crate::policy;
 use crate::read::Access;
 use crate::session::{self, Keeper};
@@ -45,6 +48,8 @@ struct Edition {
 pub(crate) struct Examined {
     needs: Needs,
     needed: Vec<Needed>,
+    /// References to Postern's own environment.
+    ambient: Vec<Ambient>,
     /// Some reference names no namespace: whoever asks brings its own.
     referent: bool,
 }
@@ -358,14 +363,22 @@ impl Preparer {
     async fn examine_first(&self, store: &Store, plugin: &Revision) -> Result<Examined, Failure> {
         let schema = &plugin.descriptor.config_schema;
         store.check_schema(schema)?;
+        let asking = policy::Asking {
+            store,
+            plugin,
+            namespace: None,
+        };
+        let options = ambient::options(asking, &self.settings);
         let needs = self
             .host
-            .examine(&plugin.digest, &store.config, &[], &provider_key(store))
+            .examine(&plugin.digest, &store.config, &[], &options)
             .await?
             .map_err(|p| problems(store, &p))?;
+        let ambient = |reference: &Reference| Ambient::parse(&reference.pointer);
         let needed = needs
             .references
             .iter()
+            .filter(|r| ambient(r).is_none())
             .map(|r| {
                 Ok(Needed {
                     reference: r.clone(),
@@ -375,6 +388,7 @@ impl Preparer {
             .collect::<Result<Vec<_>, Failure>>()?;
         let referent = needed.iter().any(|n| n.located.namespace.is_none());
         Ok(Examined {
+            ambient: needs.references.iter().filter_map(ambient).collect(),
             needs,
             needed,
             referent,
@@ -458,7 +472,7 @@ impl Preparer {
         Ok(true)
     }
 
-    /// Without a session, the token of a service account is itself what ages.
+    /// Without a session, a token is itself what ages.
     async fn age_tokens(&self, identity: &Identity) -> Result<(), Failure> {
         let Some(life) = identity.token_life().filter(|_| !identity.plugin.has_login) else {
             return Ok(());
@@ -469,20 +483,26 @@ impl Preparer {
         self.refresh_tokens(identity).await
     }
 
-    /// Requests the tokens of service accounts anew.
+    /// Requests the tokens of service accounts anew, and reads those that lie in files.
     pub(crate) async fn refresh_tokens(&self, identity: &Identity) -> Result<(), Failure> {
         let now = Instant::now();
-        let mut tokens = Vec::new();
+        let asking = policy::Asking {
+            store: &identity.store,
+            plugin: &identity.plugin,
+            namespace: identity.asking.as_deref(),
+        };
+        let files: Vec<Ambient> = identity
+            .ambient
+            .iter()
+            .filter(|a| a.is_file())
+            .cloned()
+            .collect();
+        let mut tokens = ambient::resolve(&files, asking, &self.settings).await?;
         for needed in identity.needed.iter().filter(|n| n.is_token()) {
             let resolved =
                 credentials::resolve(&*self.credentials, needed, identity.asking.as_deref())
                     .await?;
-            let pointer = &needed.reference.pointer;
-            tokens.extend(
-                resolved
-                    .into_iter()
-                    .map(|(_, r)| (pointer.clone(), r.value)),
-            );
+            tokens.extend(resolved.iter().map(|(n, r)| credential(n, r)));
         }
         identity.set_tokens(tokens, now);
         Ok(())
@@ -512,21 +532,23 @@ impl Preparer {
                 )
             })
             .collect();
-        let all: Vec<Credential> = resolved
-            .iter()
-            .map(|(needed, r)| credential(needed, r))
-            .collect();
-        let needs = self.examine_with(room, examined, &all).await?;
-        if needs.per_namespace && !room.per_namespace.swap(true, Ordering::SeqCst) {
-            return Err(Stop::PerNamespace);
-        }
-        let told = needs.per_namespace || examined.needs.per_namespace;
         let plugin = &room.plugin;
         let asker = policy::Asking {
             store: &room.store,
             plugin,
             namespace: asking.as_deref(),
         };
+        let mut all: Vec<Credential> = resolved
+            .iter()
+            .map(|(needed, r)| credential(needed, r))
+            .collect();
+        all.extend(ambient::resolve(&examined.ambient, asker, &self.settings).await?);
+        let options = ambient::options(asker, &self.settings);
+        let needs = self.examine_with(asker, examined, (&all, &options)).await?;
+        if needs.per_namespace && !room.per_namespace.swap(true, Ordering::SeqCst) {
+            return Err(Stop::PerNamespace);
+        }
+        let told = needs.per_namespace || examined.needs.per_namespace;
         let egress = policy::egress(asker, &needs.endpoints, &all, &self.settings)?;
         let grants = Grants {
             credentials: for_guests(&all, &needs),
@@ -547,6 +569,8 @@ impl Preparer {
             told_namespace: asking.clone().filter(|_| told),
             asking: asking.clone(),
             needed: examined.needed.clone(),
+            ambient: examined.ambient.clone(),
+            options,
             directories: Arc::new(policy::directories(asker, &self.settings)),
             grants,
         };
@@ -577,24 +601,17 @@ impl Preparer {
 
     async fn examine_with(
         &self,
-        room: &Room,
+        asking: policy::Asking<'_>,
         examined: &Examined,
-        all: &[Credential],
+        (all, options): (&[Credential], &Options),
     ) -> Result<Needs, Failure> {
         if all.is_empty() {
             return Ok(examined.needs.clone());
         }
         let shown = for_guests(all, &examined.needs);
-        let answer = self
-            .host
-            .examine(
-                &room.plugin.digest,
-                &room.store.config,
-                &shown,
-                &provider_key(&room.store),
-            )
-            .await?;
-        answer.map_err(|p| problems(&room.store, &p))
+        let (digest, config) = (&asking.plugin.digest, &asking.store.config);
+        let answer = self.host.examine(digest, config, &shown, options).await?;
+        answer.map_err(|p| problems(asking.store, &p))
     }
 }
 

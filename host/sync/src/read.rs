@@ -172,7 +172,7 @@ impl Access {
         }
     }
 
-    /// Requests service account tokens anew that are older than this; whether it did.
+    /// Requests tokens anew that are older than this; whether it did.
     async fn renew_tokens(&self, age: Duration) -> Result<bool, Failure> {
         if self.identity.token_life().is_none() || self.identity.grants().tokens_at.elapsed() < age
         {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postern_core::egress::AddressRules;
+
+use crate::ambient::Environment;
 
 /// Settings of the doors.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub struct Settings {
     pub rules: AddressRules,
     /// Directories by name, for plugins that ask for files.
     pub directories: BTreeMap<String, PathBuf>,
+    /// The environment of the process, for plugins that ask for parts of it; without one there is none.
+    pub environment: Option<Arc<dyn Environment>>,
     /// Wall time of one call of a plugin.
     pub call_deadline: Duration,
     /// How long a sync waits for its values, queueing included.
@@ -32,6 +37,7 @@ impl Default for Settings {
         Self {
             rules: AddressRules::default(),
             directories: BTreeMap::new(),
+            environment: None,
             call_deadline: Duration::from_secs(30),
             // Two calls and two logins fit in.
             wait_deadline: Duration::from_secs(120),

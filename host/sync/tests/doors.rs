@@ -64,7 +64,11 @@ async fn a_reader_gets_the_session_and_never_the_credential() {
     assert!(call.credentials.is_empty() && call.session.is_some() && call.namespace.is_none());
     assert_eq!(
         call.options,
-        [("provider-key".to_owned(), "corp".to_owned())]
+        [
+            ("provider-key".to_owned(), "corp".to_owned()),
+            ("store-kind".to_owned(), "SecretStore".to_owned()),
+            ("store-name".to_owned(), "s".to_owned())
+        ]
     );
     assert!(call.directories.is_empty());
     assert_eq!(world.logins[0].credentials[0].pointer, "/password");

@@ -85,7 +85,7 @@ impl fmt::Debug for Context {
 /// Something the plugin wants to be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// `host`, `files`, `ambient-identity`, `api-server` or `metadata-address`.
+    /// `host`, `files`, `ambient-identity`, `environment`, `api-server` or `metadata-address`.
     pub kind: String,
     /// What exactly, for instance `*.amazonaws.com:443`.
     pub what: String,

@@ -215,10 +215,11 @@ const REFERENCES: [&str; 5] = [
 ];
 
 /// Kinds of asks that a grant can open.
-const ASKS: [&str; 5] = [
+const ASKS: [&str; 6] = [
     "host",
     "files",
     "ambient-identity",
+    "environment",
     "api-server",
     "metadata-address",
 ];

@@ -90,8 +90,15 @@ fn revision(key: &str) -> Revision {
                 "ca": reference("ca-provider"),
                 "account": reference("service-account"),
                 "perNamespace": {"type": "boolean"},
+                "ambient": {"type": "array", "items": {"type": "string"}},
             }}),
-            asks: vec![ask("host", "*.corp:8200")],
+            asks: vec![
+                ask("host", "*.corp:8200"),
+                ask("host", "169.254.169.254"),
+                ask("ambient-identity", "env:WHO"),
+                ask("ambient-identity", "file:TOKEN_FILE"),
+                ask("environment", "env:ENDPOINT"),
+            ],
             batch_size: 0,
             summary: String::new(),
         },
@@ -221,6 +228,13 @@ impl PluginHost for FakeHost {
                     expires_in_s: None,
                     default_key: None,
                 });
+            let ambient = config["ambient"].as_array().cloned().unwrap_or_default();
+            let ambient = ambient.into_iter().map(|pointer| Reference {
+                pointer: pointer.as_str().unwrap().into(),
+                audiences: vec![],
+                expires_in_s: None,
+                default_key: None,
+            });
             let material = |f: &str| config.get(f).map(|_| Material::Pointer(format!("/{f}")));
             let endpoints = config
                 .get("url")
@@ -234,7 +248,7 @@ impl PluginHost for FakeHost {
                 });
             Ok(Ok(Needs {
                 per_namespace: config.get("perNamespace") == Some(&json!(true)),
-                references: references.collect(),
+                references: references.chain(ambient).collect(),
                 endpoints: endpoints.into_iter().collect(),
             }))
         })
@@ -520,14 +534,17 @@ pub struct Desk {
 }
 
 pub fn desk() -> Desk {
+    desk_with(Settings {
+        directories: BTreeMap::from([("etc".into(), "/etc".into())]),
+        ..Settings::default()
+    })
+}
+
+pub fn desk_with(settings: Settings) -> Desk {
     let (host, credentials) = (
         Arc::new(FakeHost::default()),
         Arc::new(FakeCredentials::default()),
     );
-    let settings = Settings {
-        directories: BTreeMap::from([("etc".into(), "/etc".into())]),
-        ..Settings::default()
-    };
     let doors = Doors::new(
         host.clone(),
         credentials.clone(),

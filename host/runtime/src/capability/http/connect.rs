@@ -90,7 +90,7 @@ impl Connector {
         let mut refused = None;
         let mut open = Vec::with_capacity(all.len());
         for address in all {
-            match self.policy.address(address.ip()) {
+            match self.policy.address_of(&origin.host, address.ip()) {
                 Ok(()) => open.push(address),
                 Err(refusal) => _ = refused.get_or_insert(refusal),
             }

@@ -54,15 +54,19 @@ impl Caller {
     /// Runs `work` in a store of its own; gives its answer and how to read the failures in it.
     pub async fn run<T>(
         &self,
-        state: CallState,
+        mut state: CallState,
         work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
     ) -> Result<(T, Reader), Failure> {
         let callee = state.callee.clone();
         let wall = state
             .until
             .saturating_duration_since(tokio::time::Instant::now());
-        let until = state.until;
         let _slot = self.slot(&state, wall).await?;
+        if state.callee.stage == Stage::Render {
+            // A render is not to pay for those before it.
+            state.until = tokio::time::Instant::now() + wall;
+        }
+        let until = state.until;
         let mut store = self.store(state);
         let began = tokio::time::Instant::now();
         let done = tokio::time::timeout_at(until, work(&mut store)).await;
@@ -101,11 +105,12 @@ impl Caller {
             )),
             Err(_) => {
                 let what = format!("did not finish within {:.1} s", wall.as_secs_f64());
-                Err(callee.failure(Code::Timeout, what))
+                Err(callee.failure(late(callee.stage), what))
             }
         }
     }
 
+    /// A place among the instances that run at once.
     async fn slot(
         &self,
         state: &CallState,
@@ -138,5 +143,13 @@ impl Caller {
         store.set_hostcall_fuel(hostcall);
         store.set_max_component_handles(limits::HANDLES);
         store
+    }
+}
+
+/// Whose fault it is that the time by the clock ran out: a provider waits for its backend, a render only for our CPUs.
+fn late(stage: Stage) -> Code {
+    match stage {
+        Stage::Render => Code::Internal,
+        _ => Code::Timeout,
     }
 }

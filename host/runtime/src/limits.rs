@@ -49,6 +49,10 @@ pub const COMPILE_MEMORY: u64 = 4 << 30;
 /// Time that `describe` and `examine` may take: they are pure, and run when a plugin is loaded or a store is checked.
 pub const PURE_CALL: Duration = Duration::from_secs(10);
 
+/// How long a render may wait for its place, and then for a CPU: it waits for nothing else, so its meter of CPU time ends it
+/// long before, unless all places are taken by renders that use up theirs.
+pub const RENDER_WALL: Duration = Duration::from_secs(120);
+
 /// Handles a component may hold: our interfaces have no resources, so whatever it holds is its own.
 pub const HANDLES: usize = 1_000;
 

@@ -664,7 +664,7 @@ impl Runtime {
             callee.clone(),
             limits.clone(),
             Cleaner::of(data),
-            limits.cpu * 2,
+            limits::RENDER_WALL,
         );
         let mut given: Vec<_> = jobs.iter().map(to_guest::job).collect();
         let answer = self.inner.caller.run(state, async |store| {

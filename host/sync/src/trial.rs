@@ -144,8 +144,12 @@ pub(crate) async fn render(
         return rendered;
     };
     let second = render_once(host, fallback, jobs).await;
-    if first_failure(&second).is_some() {
-        return rendered;
+    if let Some(failure) = first_failure(&second) {
+        // Where Postern itself failed, nobody knows yet what is wrong with the templates.
+        return match speaks_against(failure) {
+            true => rendered,
+            false => second,
+        };
     }
     if speaks_against(failure) {
         host.distrust(&engine.digest, failure);

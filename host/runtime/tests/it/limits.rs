@@ -1,9 +1,12 @@
 //! Each limit is broken by a guest: a clear failure, the next call works, nothing secret in any text.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postern_core::failure::Code;
-use postern_core::plugin::{Answer, Part, Pick, PluginHost as _, Query};
+use postern_core::failure::{Code, Failure};
+use postern_core::plugin::{
+    Answer, Digest, Part, Pick, PluginHost as _, Query, RenderJob, Template,
+};
 use postern_runtime::aot::CompileWith;
 use postern_runtime::{Limits, Runtime};
 use serde_json::json;
@@ -320,8 +323,8 @@ async fn a_log_line_never_shows_a_value_of_the_call() {
     }
 }
 
-#[tokio::test]
-async fn an_engine_that_loops_ends_too() {
+/// A runtime whose template engine may use 200 ms of CPU time a render, and that engine.
+async fn brief_engine() -> (Arc<Runtime>, Digest) {
     let limits = Limits {
         cpu: Duration::from_millis(200),
         ..Limits::engine()
@@ -332,28 +335,52 @@ async fn an_engine_that_loops_ends_too() {
         .build()
         .unwrap();
     let engine = runtime.load_bytes(&guest("engine"), false).await.unwrap();
-    let template = postern_core::plugin::Template {
+    (Arc::new(runtime), engine.digest.clone())
+}
+
+async fn rendered(runtime: &Runtime, engine: &Digest, source: &str) -> Result<String, Failure> {
+    let template = Template {
         name: "t".into(),
-        source: "loop".into(),
+        source: source.into(),
         options: vec![],
     };
-    let job = postern_core::plugin::RenderJob {
+    let job = RenderJob {
         templates: vec![template],
         data: vec![],
     };
-    let failure = runtime
-        .render(&engine.digest, &[job], &vec![])
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(failure.code, Code::LimitExceeded | Code::Timeout),
-        "{failure:?}"
-    );
+    let mut jobs = runtime.render(engine, &[job], &vec![]).await?;
+    let text = jobs.remove(0).remove(0)?;
+    Ok(String::from_utf8(text.expose().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn an_engine_that_loops_ends_too() {
+    let (runtime, engine) = brief_engine().await;
+    let failure = rendered(&runtime, &engine, "loop").await.unwrap_err();
+    assert_eq!(failure.code, Code::LimitExceeded, "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_render_does_not_pay_for_those_before_it() {
+    let (runtime, engine) = brief_engine().await;
+    // Three rounds of the places there are, each of which takes all the CPU time that a render may use.
+    let loops: Vec<_> = (0..48)
+        .map(|_| {
+            let (runtime, engine) = (runtime.clone(), engine.clone());
+            tokio::spawn(async move { rendered(&runtime, &engine, "loop").await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert_eq!(rendered(&runtime, &engine, "text").await.unwrap(), "text");
+    for looping in loops {
+        let failure = looping.await.unwrap().unwrap_err();
+        assert_eq!(failure.code, Code::LimitExceeded, "{failure:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_calls_than_places_wait_for_their_turn() {
-    let bench = std::sync::Arc::new(hostile().await);
+    let bench = Arc::new(hostile().await);
     let calls: Vec<_> = (0..200)
         .map(|_| {
             let bench = bench.clone();

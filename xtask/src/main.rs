@@ -173,7 +173,7 @@ pub fn template(steps: &mut Steps, language: &str) -> anyhow::Result<()> {
 }
 
 fn guest_tools(steps: &mut Steps, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    steps.binary(what, "postern-guest-tools", "guest-tools", arguments)
+    steps.binary(what, "guest-tools", arguments)
 }
 
 /// Builds the servers of the cluster tests.
@@ -184,7 +184,6 @@ pub fn tools(steps: &mut Steps) -> anyhow::Result<()> {
     )?;
     steps.binary(
         "build etcd, kube-apiserver, kubectl and helm",
-        "postern-test-kit",
         "postern-test-tools",
         &[],
     )
@@ -209,7 +208,6 @@ pub fn bundle(steps: &mut Steps) -> anyhow::Result<()> {
     );
     steps.binary(
         "compile the bundled components",
-        "postern-operator",
         "postern",
         &["bundle", "--from", &from, "--to", &to],
     )

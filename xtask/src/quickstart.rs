@@ -71,7 +71,7 @@ fn sync(steps: &mut Steps, manifests: &Path, vault: &Path, out: &Path) -> anyhow
         "--grant-files",
         &grant,
     ];
-    steps.binary("postern sync", "postern-operator", "postern", &arguments)
+    steps.binary("postern sync", "postern", &arguments)
 }
 
 /// The bundle is newer than what it was made of.

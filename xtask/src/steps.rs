@@ -54,21 +54,16 @@ impl Steps {
         self.built = true;
     }
 
-    /// Runs a binary of the workspace.
-    pub fn binary(
-        &mut self,
-        what: &str,
-        package: &str,
-        name: &str,
-        arguments: &[&str],
-    ) -> anyhow::Result<()> {
+    /// Runs a binary of the workspace. No package is named: its dependencies then have the features that the whole
+    /// workspace builds them with, and nothing is built twice.
+    pub fn binary(&mut self, what: &str, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let path = self.bin_dir().join(name);
         if self.built && path.is_file() {
             let mut command = Command::new(path);
             command.args(arguments).current_dir(&self.root);
             return self.run(what, command);
         }
-        let mut full = vec!["run", "--quiet", "-p", package, "--bin", name, "--"];
+        let mut full = vec!["run", "--quiet", "--bin", name, "--"];
         full.extend(arguments);
         self.cargo(what, &full)
     }

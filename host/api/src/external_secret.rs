@@ -31,7 +31,8 @@ use crate::Condition;
     printcolumn = r#"{"name":"Refresh Interval","type":"string","jsonPath":".spec.refreshInterval"}"#,
     printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Last Sync","type":"date","jsonPath":".status.refreshTime"}"#
+    printcolumn = r#"{"name":"Last Sync","type":"date","jsonPath":".status.refreshTime"}"#,
+    printcolumn = r#"{"name":"Entries","type":"string","priority":1,"jsonPath":".status.summary"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalSecretSpec {
@@ -591,6 +592,61 @@ pub struct ExternalSecretStatus {
     /// The Secret, as the Service Binding specification wants it named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// How many entries were read of how many, and the first that failed: `3/4, spec.data[1] PST-1101`. Beyond ESO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Where each entry was read, what became of it, and since when; the first 64 of them. Beyond ESO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Vec<EntryStatus>>,
+}
+
+/// One entry of `spec.data` or `spec.dataFrom`, as it was last read. It has no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryStatus {
+    /// Where it stands: `spec.data[0]`, `spec.dataFrom[1].extract`.
+    #[serde(default)]
+    pub entry: String,
+    /// Kind and name of the store: `SecretStore/vault`.
+    #[serde(default)]
+    pub store: String,
+    /// The provider's name of the object, or what is searched for.
+    #[serde(default)]
+    pub remote_key: String,
+    /// The version that the entry names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What became of it.
+    #[serde(default)]
+    pub state: EntryState,
+    /// The keys that it made, before a template; the first 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// The code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Since when it stands so, RFC 3339.
+    #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EntryState {
+    /// It was read.
+    #[default]
+    Read,
+    /// It does not exist, and has its default.
+    Defaulted,
+    /// It does not exist, and is optional.
+    LeftOut,
+    /// It does not exist, and the deletion policy passes it over.
+    Missing,
+    /// It failed; the code and the Ready condition say why.
+    Failed,
+    /// Another entry failed before this one was through.
+    Unfinished,
 }
 
 /// Names the Secret.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use postern_core::absence::{Fate, Missing};
+use postern_core::absence::{Fate, Missing, Produced};
 use postern_core::conclude::{
     Conclusion, Written, conclude, left_over_event, missing_events, say_omitted,
 };
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Observed, Plan, SyncPlan, plan};
-use postern_core::shape::Omitted;
+use postern_core::provenance;
+use postern_core::shape::{EntryFate, Omitted};
 use postern_core::target::Rule;
 use tokio::time::Instant;
 
@@ -37,12 +38,17 @@ async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
         Ok(None) => return Next::OnChange,
         Err(failure) => return commit::unobserved(&failure),
     };
+    let mut entries = None;
     let result = match decide(ctx, key, &observed) {
         Plan::Idle { until } => return wait_until(until, observed.now),
         Plan::Ignore => return Next::OnChange,
         Plan::Remove => return commit::release(ctx, &observed).await,
         Plan::Refuse(failure) => Err(failure),
-        Plan::Sync(plan) => sync(ctx, &observed, &plan, due).await,
+        Plan::Sync(plan) => {
+            let (fates, result) = sync(ctx, &observed, &plan, due).await;
+            entries = Some((plan, fates));
+            result
+        }
     };
     let (result, synced) = match result {
         Ok(synced) => (Ok(synced.written), Some(synced)),
@@ -51,6 +57,9 @@ async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
     let mut conclusion = conclude(&observed, result.as_ref().copied());
     if let Some(synced) = synced {
         synced.tell(&mut conclusion);
+    }
+    if let Some((plan, fates)) = &entries {
+        provenance::tell(&mut conclusion.status, plan, fates, observed.now);
     }
     commit::commit(ctx, &observed, conclusion, &result).await
 }
@@ -79,8 +88,23 @@ async fn sync(
     observed: &Observed,
     plan: &SyncPlan,
     due: Instant,
+) -> (Vec<EntryFate>, Result<Synced, Failure>) {
+    match ctx.doors.produce(plan, due).await {
+        Err(unshaped) => (unshaped.fates, Err(*unshaped.failure)),
+        Ok(mut produced) => {
+            let fates = std::mem::take(&mut produced.fates);
+            (fates, write(ctx, observed, plan, produced).await)
+        }
+    }
+}
+
+/// Brings the target where it shall be.
+async fn write(
+    ctx: &Context,
+    observed: &Observed,
+    plan: &SyncPlan,
+    produced: Produced,
 ) -> Result<Synced, Failure> {
-    let produced = ctx.doors.produce(plan, due).await?;
     let rule = Rule::of(plan, observed.object.metadata.uid.as_deref());
     let written = match &produced.target {
         Fate::Written(desired) => target::write(ctx, &rule, desired).await?,

@@ -10,7 +10,7 @@ use postern_api::external_secret::DeletionPolicy;
 use crate::failure::{Code, Failure, Stage};
 use crate::plan::{Entry, Position, SyncPlan, WhenAbsent};
 use crate::plugin::{Digest, Part};
-use crate::shape::{Data, Omitted};
+use crate::shape::{Data, EntryFate, Omitted};
 use crate::template::Desired;
 
 /// Annotation that accepts absences which the brake holds back: `true`, or the digest of the plugin that says so.
@@ -47,6 +47,8 @@ pub struct Produced {
     pub missing: Vec<Missing>,
     /// What optional entries did without.
     pub omitted: Omitted,
+    /// What became of each entry, in the plan's order.
+    pub fates: Vec<EntryFate>,
 }
 
 /// What becomes of a target.
@@ -281,7 +283,6 @@ pub fn is_gone(plan: &SyncPlan, absent: &[usize]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use postern_api::external_secret::StoreKind;
 
@@ -415,24 +416,13 @@ mod tests {
             },
         };
         SyncPlan {
-            namespace: "team".into(),
-            name: "es".into(),
-            stores: BTreeMap::new(),
             reads: entries.iter().map(read).collect(),
             entries,
-            target_name: "target".into(),
-            creation: Default::default(),
-            immutable: false,
-            left_over: None,
-            template_sources: Default::default(),
             absence: Rule {
                 policy,
                 ..Rule::default()
             },
-            template: None,
-            delimiters: Default::default(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            ..SyncPlan::plain("team", "es", "target")
         }
     }
 

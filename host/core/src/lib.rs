@@ -15,6 +15,7 @@ pub mod grant;
 pub mod plan;
 pub mod plugin;
 pub mod progress;
+pub mod provenance;
 pub mod re2;
 pub mod reference;
 pub mod rollback;

@@ -162,6 +162,30 @@ pub struct SyncPlan {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl SyncPlan {
+    /// A plan that reads nothing yet, for a target that its ExternalSecret owns and that has no template.
+    #[must_use]
+    pub fn plain(namespace: &str, name: &str, target_name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            stores: BTreeMap::new(),
+            reads: Vec::new(),
+            entries: Vec::new(),
+            target_name: target_name.to_owned(),
+            creation: CreationPolicy::default(),
+            immutable: false,
+            left_over: None,
+            template_sources: BTreeSet::new(),
+            absence: absence::Rule::default(),
+            template: None,
+            delimiters: Delimiters::default(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 /// The stores that an ExternalSecret names, each once.
 #[must_use]
 pub fn stores_of(object: &ExternalSecret) -> BTreeSet<StoreId> {

@@ -27,9 +27,9 @@ use postern_core::plan::{
 };
 use postern_core::plugin::Part;
 use postern_core::secret::SecretValue;
-use postern_core::shape::{self, Omitted, Shaped, Shaping};
+use postern_core::shape::{self, EntryFate, Omitted, Shaped, Shaping, Unshaped};
 use postern_core::target::{self, Remove, Rule, Write};
-use postern_core::{store, template};
+use postern_core::{provenance, store, template};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -73,6 +73,7 @@ fn every_case_comes_out_as_expected() {
 /// What comes of a case: the plan, the target, the status, the events and the next time.
 fn outcome(case: &Value) -> Value {
     let observed = observed(case);
+    let (mut synced, mut fates) = (None, Vec::new());
     let result = match plan(&observed) {
         Plan::Idle { until } => {
             return json!({"plan": "idle", "until": until.map(|t| t.to_string())});
@@ -80,7 +81,11 @@ fn outcome(case: &Value) -> Value {
         Plan::Ignore => return json!({"plan": "ignore"}),
         Plan::Remove => return json!({"plan": "remove"}),
         Plan::Refuse(failure) => Err(failure),
-        Plan::Sync(sync) => produce(&sync, case),
+        Plan::Sync(sync) => {
+            let made = produce(&sync, case, &mut fates);
+            synced = Some(sync);
+            made
+        }
     };
     let mut conclusion = conclude(&observed, result.as_ref().map(|made| made.written));
     let mut secret = Value::Null;
@@ -90,6 +95,9 @@ fn outcome(case: &Value) -> Value {
             .events
             .extend(missing_events(made.written, &made.missing));
         say_omitted(&mut conclusion, made.omitted);
+    }
+    if let Some(plan) = &synced {
+        provenance::tell(&mut conclusion.status, plan, &fates, observed.now);
     }
     let Conclusion {
         status,
@@ -121,7 +129,7 @@ struct Made {
     omitted: Omitted,
 }
 
-fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
+fn produce(plan: &SyncPlan, case: &Value, fates: &mut Vec<EntryFate>) -> Result<Made, Failure> {
     let answers: Vec<_> = case["answers"]
         .as_array()
         .into_iter()
@@ -135,6 +143,7 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
         .get("existing")
         .map(|s| serde_json::from_value(s.clone()).unwrap());
     if absence::is_gone(plan, &absent) {
+        *fates = vec![EntryFate::Missing; plan.entries.len()];
         let at_stake = plan.absence.at_stake;
         let removed = target::remove(existing.as_ref(), &rule, at_stake)?;
         let (written, secret) = match removed {
@@ -148,7 +157,15 @@ fn produce(plan: &SyncPlan, case: &Value) -> Result<Made, Failure> {
             omitted: Omitted::default(),
         });
     }
-    let Shaped { data, omitted, .. } = shaped(plan, answers, case)?;
+    let Shaped {
+        data,
+        omitted,
+        fates: seen,
+    } = shaped(plan, answers, case).map_err(|unshaped| {
+        *fates = unshaped.fates;
+        *unshaped.failure
+    })?;
+    *fates = seen;
     if absence::is_retained(plan, &data) {
         return Ok(Made {
             written: Written::Retained,
@@ -190,7 +207,7 @@ fn shaped(
     plan: &SyncPlan,
     answers: Vec<Result<Part, Failure>>,
     case: &Value,
-) -> Result<Shaped, Failure> {
+) -> Result<Shaped, Unshaped> {
     let mut calls = case["transformed"].as_array().into_iter().flatten();
     let mut step = shape::begin(plan, answers)?;
     loop {
@@ -200,7 +217,8 @@ fn shaped(
                 let texts = calls.next().expect("a case needs the texts of each call");
                 let texts = texts.as_array().unwrap();
                 assert_eq!(texts.len(), pending.jobs().len(), "one text a key");
-                pending.resume(texts.iter().map(|text| vec![rendered(text)]).collect())?
+                let texts = texts.iter().map(|text| vec![rendered(text)]).collect();
+                pending.resume(texts)?
             }
         };
     }

@@ -7,7 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -15,13 +15,12 @@ use postern_api::external_secret::{
     ConflictPolicy, ConversionStrategy, DecodingStrategy, MergeStrategy, NullBytePolicy,
     RewriteMerge,
 };
-use postern_core::absence::Rule;
 use postern_core::failure::{Code, Failure};
 use postern_core::plan::{Entry, Object, Position, Read, SyncPlan, Wanted};
 use postern_core::plugin::{Part, Pick};
 use postern_core::re2::Pattern;
 use postern_core::secret::SecretValue;
-use postern_core::shape::{self, Data, Rewrite, Shaping};
+use postern_core::shape::{self, Data, EntryFate, Rewrite, Shaping};
 use postern_core::store::StoreId;
 use proptest::prelude::*;
 
@@ -44,28 +43,17 @@ fn shaped(entry: Entry, members: &BTreeMap<String, Vec<u8>>) -> Result<Data, Fai
         }),
     };
     let plan = SyncPlan {
-        namespace: "team".into(),
-        name: "es".into(),
-        stores: BTreeMap::new(),
         reads: vec![read],
         entries: vec![entry],
-        target_name: "t".into(),
-        creation: Default::default(),
-        immutable: false,
-        left_over: None,
-        template_sources: Default::default(),
-        absence: Rule::default(),
-        template: None,
-        delimiters: Default::default(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        ..SyncPlan::plain("team", "es", "t")
     };
     let members = members.iter();
     let members = members.map(|(k, v)| (k.clone(), SecretValue::new(v.clone())));
-    match shape::begin(&plan, vec![Ok(Part::Members(members.collect()))])? {
+    let begun = shape::begin(&plan, vec![Ok(Part::Members(members.collect()))]);
+    match begun.map_err(|unshaped| *unshaped.failure)? {
         Shaping::Done(shaped) => {
-            let made: BTreeSet<_> = shaped.data.keys().collect();
-            assert_eq!(made, shaped.origins.keys().collect());
+            let made = shaped.data.keys().cloned().collect();
+            assert_eq!(shaped.fates, [EntryFate::Read(made)]);
             Ok(shaped.data)
         }
         Shaping::Render(_) => panic!("there is no template to render"),

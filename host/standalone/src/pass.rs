@@ -313,7 +313,7 @@ impl Standalone {
                     sync.reads.iter().map(lacking).collect(),
                 )
             })?
-            .map_err(failed)?;
+            .map_err(|unshaped| failed(*unshaped.failure))?;
         let target = (sync.namespace.as_str(), sync.target_name.as_str());
         let desired = match produced.target {
             Fate::Written(desired) => desired,

@@ -10,9 +10,9 @@ use postern_core::absence::{self, Fate, Produced};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::{Read, SyncPlan, TemplateObject};
 use postern_core::plugin::{Part, PluginHost, RenderJob, Rendered, Revision};
-use postern_core::shape::{self, Omitted, Shaped, Shaping};
+use postern_core::shape::{self, Data, EntryFate, Omitted, Shaped, Shaping, Unshaped};
 use postern_core::store::{Store, StoreId};
-use postern_core::template;
+use postern_core::template::{self, Desired};
 use tokio::time::Instant;
 
 use crate::credentials::{Credentials, ObjectKind, ObjectName};
@@ -142,7 +142,7 @@ impl Doors {
         &self,
         plan: &SyncPlan,
         answers: Vec<Result<Part, Failure>>,
-    ) -> Result<Shaped, Failure> {
+    ) -> Result<Shaped, Unshaped> {
         let mut step = shape::begin(plan, answers)?;
         loop {
             step = match step {
@@ -159,7 +159,7 @@ impl Doors {
     ///
     /// Guarantees: a target that shall not be, or that lacks an entry, does so because the backend has said twice that
     /// the objects do not exist, and the brake on absences let it pass; see `postern_core::absence`.
-    pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Produced, Failure> {
+    pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Produced, Unshaped> {
         let mut answers = self
             .fetch(&plan.stores, &plan.reads, &plan.namespace, due)
             .await;
@@ -171,16 +171,38 @@ impl Doors {
                 target: Fate::Deleted,
                 missing,
                 omitted: Omitted::default(),
+                fates: vec![EntryFate::Missing; plan.entries.len()],
             });
         }
-        let Shaped { data, omitted, .. } = self.shape(plan, answers).await?;
+        let Shaped {
+            data,
+            omitted,
+            fates,
+        } = self.shape(plan, answers).await?;
         if absence::is_retained(plan, &data) {
             return Ok(Produced {
                 target: Fate::Retained,
                 missing,
                 omitted,
+                fates,
             });
         }
+        match self.compose(plan, data).await {
+            Ok(desired) => Ok(Produced {
+                target: Fate::Written(desired),
+                missing,
+                omitted,
+                fates,
+            }),
+            Err(failure) => Err(Unshaped {
+                failure: Box::new(failure),
+                fates,
+            }),
+        }
+    }
+
+    /// Renders what the target's templates make of the data.
+    async fn compose(&self, plan: &SyncPlan, data: Data) -> Result<Desired, Failure> {
         let sources = self.template_sources(plan).await?;
         let rendered = match template::job(plan, &data, &sources)? {
             None => None,
@@ -189,11 +211,7 @@ impl Doors {
                 Some(self.render(engine, job).await?)
             }
         };
-        Ok(Produced {
-            target: Fate::Written(template::compose(plan, data, rendered)?),
-            missing,
-            omitted,
-        })
+        template::compose(plan, data, rendered)
     }
 
     /// Reads the objects that hold templates of the target; one that is not there is left out. Nothing of them is kept.

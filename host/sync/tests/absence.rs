@@ -25,25 +25,15 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, keys: &[&str]) -> SyncPlan {
     let entry =
         |(index, key): (usize, &&str)| Entry::plain(Position::Data(index), Some((*key).to_owned()));
     SyncPlan {
-        namespace: "team".into(),
-        name: "es".into(),
         stores: BTreeMap::from([(store.id.clone(), store.clone())]),
         reads: keys.iter().map(|key| whole(store, key)).collect(),
         entries: keys.iter().enumerate().map(entry).collect(),
-        target_name: "target".into(),
-        creation: Default::default(),
-        immutable: false,
-        left_over: None,
-        template_sources: Default::default(),
         absence: Rule {
             policy,
             interval: INTERVAL,
             at_stake: true,
         },
-        template: None,
-        delimiters: Default::default(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        ..SyncPlan::plain("team", "es", "target")
     }
 }
 
@@ -71,7 +61,8 @@ fn vanish(desk: &Desk, keys: impl IntoIterator<Item = usize>) {
 }
 
 async fn produce(desk: &Desk, plan: &SyncPlan) -> Result<Produced, Failure> {
-    desk.doors.produce(plan, Instant::now()).await
+    let produced = desk.doors.produce(plan, Instant::now()).await;
+    produced.map_err(|unshaped| *unshaped.failure)
 }
 
 async fn all_live(desk: &Desk, plans: &[SyncPlan]) {

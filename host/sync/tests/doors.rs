@@ -150,21 +150,11 @@ async fn a_sync_produces_what_its_target_shall_be() {
     let desk = ready();
     let store = own(with_password());
     let plan = SyncPlan {
-        namespace: "team".into(),
-        name: "es".into(),
         stores: BTreeMap::from([(store.id.clone(), store.clone())]),
         reads: vec![whole(&store, "db")],
         entries: vec![Entry::plain(Position::Data(0), Some("a".into()))],
-        target_name: "target".into(),
-        creation: Default::default(),
-        immutable: false,
-        left_over: None,
-        template_sources: Default::default(),
-        absence: Default::default(),
         template: serde_json::from_value(json!({"data": {"url": "x{{ .a }}"}})).unwrap(),
-        delimiters: Default::default(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        ..SyncPlan::plain("team", "es", "target")
     };
     let desired = desk
         .doors
@@ -180,7 +170,8 @@ async fn a_sync_produces_what_its_target_shall_be() {
         .doors
         .produce(&plan, tokio::time::Instant::now())
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .failure;
     assert_eq!(failure.code, Code::Absent);
 }
 

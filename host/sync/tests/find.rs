@@ -24,8 +24,6 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 
 fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
     SyncPlan {
-        namespace: "team".into(),
-        name: "es".into(),
         stores: BTreeMap::from([(store.id.clone(), store.clone())]),
         reads: vec![Read {
             store: store.id.clone(),
@@ -36,20 +34,12 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
             }),
         }],
         entries: vec![Entry::plain(Position::Find(0), None)],
-        target_name: "target".into(),
-        creation: Default::default(),
-        immutable: false,
-        left_over: None,
-        template_sources: Default::default(),
         absence: Rule {
             policy,
             interval: INTERVAL,
             at_stake: true,
         },
-        template: None,
-        delimiters: Default::default(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        ..SyncPlan::plain("team", "es", "target")
     }
 }
 
@@ -63,7 +53,8 @@ fn filled(keys: &[&str]) -> Desk {
 }
 
 async fn produce(desk: &Desk, plan: &SyncPlan) -> Result<Produced, Failure> {
-    desk.doors.produce(plan, Instant::now()).await
+    let produced = desk.doors.produce(plan, Instant::now()).await;
+    produced.map_err(|unshaped| *unshaped.failure)
 }
 
 async fn keys(desk: &Desk, plan: &SyncPlan) -> Vec<String> {

@@ -27,10 +27,45 @@ pub type Data = BTreeMap<String, SecretValue>;
 pub struct Shaped {
     /// Keys and values.
     pub data: Data,
-    /// Which entry of the plan made each key; its read knows store, remote key and version.
-    pub origins: BTreeMap<String, usize>,
+    /// What became of each entry of the plan, in order.
+    pub fates: Vec<EntryFate>,
     /// What optional entries did without.
     pub omitted: Omitted,
+}
+
+/// What became of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryFate {
+    /// It was read, and made these keys.
+    Read(Vec<String>),
+    /// It does not exist, and took its default.
+    Defaulted,
+    /// It does not exist, and is optional.
+    LeftOut,
+    /// It does not exist, and the deletion policy passes it over.
+    Missing,
+    /// It failed.
+    Failed(Code),
+    /// Another entry failed before this one was through.
+    Unfinished,
+}
+
+/// Shaping that failed: why, and what became of each entry.
+#[derive(Debug)]
+pub struct Unshaped {
+    /// The first failure, with how many more there are.
+    pub failure: Box<Failure>,
+    /// In the order of the plan's entries; empty where it was no entry that failed.
+    pub fates: Vec<EntryFate>,
+}
+
+impl From<Failure> for Unshaped {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure: Box::new(failure),
+            fates: Vec::new(),
+        }
+    }
 }
 
 /// How many optional entries had nothing to read.
@@ -76,7 +111,10 @@ enum Work {
 /// failure is returned, with how many more there are: a target is never written from half of its values. Where the
 /// deletion policy or the entry says so, an object that does not exist is passed over; whether that is believed, was
 /// decided before.
-pub fn begin(plan: &SyncPlan, answers: Vec<Result<Part, Failure>>) -> Result<Shaping<'_>, Failure> {
+pub fn begin(
+    plan: &SyncPlan,
+    answers: Vec<Result<Part, Failure>>,
+) -> Result<Shaping<'_>, Unshaped> {
     let works = plan
         .entries
         .iter()
@@ -94,13 +132,14 @@ impl<'a> Pending<'a> {
     }
 
     /// Goes on with what was rendered: one answer a job, in order.
-    pub fn resume(self, rendered: Vec<Rendered>) -> Result<Shaping<'a>, Failure> {
+    pub fn resume(self, rendered: Vec<Rendered>) -> Result<Shaping<'a>, Unshaped> {
         if rendered.len() != self.jobs.len() {
             return Err(Failure::new(
                 Stage::Render,
                 Code::ContractBroken,
                 "the template engine answered another number of jobs than it was given",
-            ));
+            )
+            .into());
         }
         let mut rendered = rendered.into_iter();
         let works = self.works.into_iter().map(|work| match work {
@@ -155,7 +194,7 @@ fn start(plan: &SyncPlan, entry: &Entry, answer: Result<Part, Failure>) -> Work 
 }
 
 /// Brings every entry as far as it comes without a template.
-fn advance(plan: &SyncPlan, mut works: Vec<Work>) -> Result<Shaping<'_>, Failure> {
+fn advance(plan: &SyncPlan, mut works: Vec<Work>) -> Result<Shaping<'_>, Unshaped> {
     let mut jobs = Vec::new();
     for (entry, work) in plan.entries.iter().zip(&mut works) {
         if let Work::Rewriting(step, keys) = work {
@@ -208,35 +247,47 @@ fn in_step(step: usize, failure: Failure) -> Failure {
     failure.context(format!("rewrite[{step}]"))
 }
 
-fn conclude(plan: &SyncPlan, works: Vec<Work>) -> Result<Shaped, Failure> {
+fn conclude(plan: &SyncPlan, works: Vec<Work>) -> Result<Shaped, Unshaped> {
     let mut shaped = Shaped::default();
     let mut failures = Vec::new();
     for (at, work) in works.into_iter().enumerate() {
-        let keys = match work {
-            Work::Done(keys) => keys,
+        let (keys, fate) = match work {
+            Work::Done(keys) => {
+                let names = keys.keys().cloned().collect();
+                (keys, EntryFate::Read(names))
+            }
             Work::Defaulted(keys) => {
                 shaped.omitted.defaulted += 1;
-                keys
+                (keys, EntryFate::Defaulted)
             }
             Work::LeftOut => {
                 shaped.omitted.left_out += 1;
-                continue;
+                (Data::new(), EntryFate::LeftOut)
             }
-            Work::Passed | Work::Rewriting(..) => continue,
+            Work::Passed => (Data::new(), EntryFate::Missing),
+            Work::Rewriting(..) => (Data::new(), EntryFate::Unfinished),
             Work::Failed(failure) => {
+                let code = failure.code;
                 failures.push((at, failure));
-                continue;
+                (Data::new(), EntryFate::Failed(code))
             }
         };
-        shaped
-            .origins
-            .extend(keys.keys().map(|key| (key.clone(), at)));
+        shaped.fates.push(fate);
         shaped.data.extend(keys);
     }
+    match first_of(plan, failures) {
+        None => Ok(shaped),
+        Some(failure) => Err(Unshaped {
+            failure: Box::new(failure),
+            fates: shaped.fates,
+        }),
+    }
+}
+
+/// The first failure, with where it stands and how many more there are.
+fn first_of(plan: &SyncPlan, failures: Vec<(usize, Failure)>) -> Option<Failure> {
     let more = failures.len().saturating_sub(1);
-    let Some((at, first)) = failures.into_iter().next() else {
-        return Ok(shaped);
-    };
+    let (at, first) = failures.into_iter().next()?;
     let mut first = match (plan.reads.get(at), plan.entries.get(at)) {
         (Some(read), Some(entry)) => first.context(where_it_stands(read, entry)),
         _ => first,
@@ -245,7 +296,7 @@ fn conclude(plan: &SyncPlan, works: Vec<Work>) -> Result<Shaped, Failure> {
         let all = plan.entries.len();
         first.public = format!("{}; {more} more of {all} entries failed", first.public);
     }
-    Err(first)
+    Some(first)
 }
 
 fn where_it_stands(read: &Read, entry: &Entry) -> String {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use postern_api::SecretStore;
+use postern_api::external_secret::EntryState;
+use postern_api::{ExternalSecret, SecretStore};
 use postern_test_kit::kvserver::{CountingVault, Fault};
 use serde_json::{Value, json};
 
@@ -234,4 +235,36 @@ async fn a_missing_object_deletes_nothing() {
     place.failed("app", "db").await;
     let secret = place.api::<Secret>().get("app").await.unwrap();
     assert_eq!(text(&secret, "password").as_deref(), Some("kept"));
+}
+
+#[tokio::test]
+async fn the_status_says_of_each_entry_where_it_was_read_and_since_when_it_fails() {
+    let place = Place::new("entries").await;
+    let vault = place.vault().await;
+    vault.put("secret", "db", json!({"password": "kept"}));
+    place.store("corp", vault_store(&vault)).await;
+    let entries = [("password", "db#password"), ("token", "api#token")];
+    place.external_secret("app", reads("corp", &entries)).await;
+    place.failed("app", "PST-1101").await;
+    let status = place.api::<ExternalSecret>().get("app").await.unwrap();
+    let status = status.status.unwrap();
+    assert_eq!(
+        status.summary.as_deref(),
+        Some("1/2, spec.data[1] PST-1101")
+    );
+    let rows = status.entries.unwrap();
+    assert_eq!(rows[0].keys, Some(vec!["password".to_owned()]));
+    assert_eq!(rows[0].store, "SecretStore/corp");
+    assert_eq!(
+        (rows[1].entry.as_str(), rows[1].remote_key.as_str()),
+        ("spec.data[1]", "api")
+    );
+    assert_eq!(rows[1].state, EntryState::Failed);
+
+    vault.put("secret", "api", json!({"token": "t"}));
+    place.touch("app").await;
+    let status = place.synced("app").await.status.unwrap();
+    assert_eq!(status.summary.as_deref(), Some("2/2"));
+    let told = serde_json::to_string(&status).unwrap();
+    assert!(!told.contains("kept"), "{told}");
 }

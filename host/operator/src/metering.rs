@@ -160,7 +160,7 @@ fn calls(calls: &Calls) -> Vec<Sample> {
         if let Some((name, call)) = call(provider, *task) {
             let failed = match end {
                 End::Found => false,
-                End::Absent => provider == "kubernetes",
+                End::Absent => matches!(provider.as_str(), "kubernetes" | "gcpsm"),
                 End::Failed => true,
             };
             let status = if failed { "error" } else { "success" };
@@ -186,6 +186,9 @@ fn call(provider: &str, task: Task) -> Option<(&'static str, &'static str)> {
         ("kubernetes", Task::Probe) => ("Kubernetes", "CreateSelfSubjectRulesReview"),
         ("kubernetes", Task::Read) => ("Kubernetes", "GetSecret"),
         ("kubernetes", Task::Find) => ("Kubernetes", "ListSecrets"),
+        ("gcpsm", Task::Login) => ("GCP/SecretManager", "GenerateAccessToken"),
+        ("gcpsm", Task::Read) => ("GCP/SecretManager", "AccessSecretVersion"),
+        ("gcpsm", Task::Find) => ("GCP/SecretManager", "ListSecrets"),
         ("webhook", Task::Read) => ("Webhook", "HTTPRequest"),
         _ => return None,
     })

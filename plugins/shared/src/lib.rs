@@ -1,5 +1,10 @@
-//! What several first-party providers do alike: authorities that stand in a config, and texts in URLs. No component of
-//! its own, and nothing here knows a backend.
+//! What several first-party providers do alike: addresses and authorities that stand in a config, texts in URLs, moments,
+//! and properties of JSON values. No component of its own, and nothing here knows a backend.
+
+#[cfg(feature = "jwt")]
+pub mod jwt;
+pub mod property;
+pub mod time;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +22,40 @@ pub fn pem(bundle: &str) -> Option<Vec<u8>> {
         .windows(BEGIN.len())
         .any(|w| w == BEGIN.as_bytes())
         .then_some(decoded)
+}
+
+/// A server's address as a store names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// The URL without a slash at its end.
+    pub base: String,
+    /// Scheme and authority of it.
+    pub origin: String,
+}
+
+impl Address {
+    /// Reads a URL of scheme, host, port and path.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its text: a password may stand in it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const SCHEME: &str = "must be a URL that begins with https:// or http://";
+        let (scheme, rest) = text.trim().split_once("://").ok_or(SCHEME)?;
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme != "https" && scheme != "http" {
+            return Err(SCHEME);
+        }
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        if authority.contains('@') {
+            return Err("must not contain a user name or a password");
+        }
+        if authority.is_empty() || rest.contains(['?', '#', ' ', '\\']) {
+            return Err("must be a URL of scheme, host, port and path only");
+        }
+        let origin = format!("{scheme}://{}", authority.to_ascii_lowercase());
+        let base = format!("{origin}{}", path.trim_end_matches('/'));
+        Ok(Self { base, origin })
+    }
 }
 
 /// Percent-encodes all but what RFC 3986 calls unreserved: fit for one segment of a path, and for a query's value.
@@ -47,6 +86,23 @@ mod tests {
         assert_eq!(pem(&packed).as_deref(), Some(text.as_bytes()));
         assert_eq!(pem("bm9uZQ=="), None);
         assert_eq!(pem("%"), None);
+    }
+
+    #[test]
+    fn an_address_has_no_more_than_scheme_host_port_and_path() {
+        let address = Address::parse(" HTTPS://Vault.Corp:8200/Prefix/ ").unwrap();
+        assert_eq!(address.base, "https://vault.corp:8200/Prefix");
+        assert_eq!(address.origin, "https://vault.corp:8200");
+        for wrong in [
+            "vault",
+            "ftp://vault",
+            "https://",
+            "https://a@b",
+            "https://a?b",
+            "https://a\\b",
+        ] {
+            assert!(Address::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Two spec keys are served: `vault`, and `openBao`, which differs by the default mount and in that a
 //! property is never a path.
 
-use postern_plugin_shared::pem;
+use postern_plugin_shared::{Address, pem};
 use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
 use serde::Deserialize;
 
@@ -137,9 +137,9 @@ impl Config {
 
 fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
     let mut problems = Vec::new();
-    let (base, origin) = server(&raw.server).unwrap_or_else(|message| {
+    let Address { base, origin } = Address::parse(&raw.server).unwrap_or_else(|message| {
         problems.push(Problem::new("/server", message));
-        Default::default()
+        Address::default()
     });
     let raw_auth = raw.auth.unwrap_or_default();
     let auth_namespace = raw_auth
@@ -208,27 +208,6 @@ fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
         tls,
         property_paths: !open_bao,
     })
-}
-
-/// The base URL and the origin of a server's address.
-fn server(text: &str) -> Result<(String, String), &'static str> {
-    let text = text.trim();
-    let (scheme, rest) = text
-        .split_once("://")
-        .ok_or("must be a URL that begins with https:// or http://")?;
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme != "https" && scheme != "http" {
-        return Err("must be a URL that begins with https:// or http://");
-    }
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    if authority.contains('@') {
-        return Err("must not contain a user name or a password");
-    }
-    if authority.is_empty() || rest.contains(['?', '#', ' ', '\\']) {
-        return Err("must be a URL of scheme, host, port and path only");
-    }
-    let origin = format!("{scheme}://{}", authority.to_ascii_lowercase());
-    Ok((format!("{origin}{}", path.trim_end_matches('/')), origin))
 }
 
 fn ca(bundle: Option<String>, provider: bool, problems: &mut Vec<Problem>) -> Option<Ca> {

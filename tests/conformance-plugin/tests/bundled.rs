@@ -80,6 +80,11 @@ async fn file_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn gcpsm_keeps_the_contract() {
+    conforms("gcpsm", &format!("{FIXTURES}/gcpsm"), &[]).await;
+}
+
+#[tokio::test]
 async fn kubernetes_keeps_the_contract() {
     conforms("kubernetes", &format!("{FIXTURES}/kubernetes"), &[]).await;
 }

@@ -7,6 +7,7 @@ mod child;
 pub mod control_plane;
 pub mod doppler;
 pub mod endpoint;
+pub mod gcp;
 mod http_server;
 pub mod kvserver;
 pub mod namespace;

@@ -98,6 +98,43 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     of_its_own("tools/helm", HELM)
 }
 
+/// The interpreter of a virtual environment with the packages that a `requirements.txt` names, made where it is not there yet:
+/// what vendors publish for Python, their own client libraries above all, is run against our servers and by them.
+pub fn python(requirements: &Path) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("python").join(key_of(&read(requirements)?));
+    let _lock = lock(&folder)?;
+    let interpreter = folder.join("bin/python");
+    let whole = folder.join(".whole");
+    if !whole.is_file() {
+        eprintln!("installing what {} names", requirements.display());
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder))?;
+        let mut install = Command::new(&interpreter);
+        install.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ]);
+        run(install.arg(requirements))?;
+        fs::write(&whole, "").context("noting that the environment is whole")?;
+    }
+    Ok(interpreter)
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().context(
+        "starting `python3`, which some test servers and clients need, with its module venv",
+    )?;
+    if !status.success() {
+        bail!("{command:?} failed: {status}");
+    }
+    Ok(())
+}
+
 fn of_its_own(module: &str, tool: (&str, &str)) -> anyhow::Result<PathBuf> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(module);
     let folder = folder_of(&module)?;
@@ -189,8 +226,12 @@ fn expected() -> anyhow::Result<Tools> {
 
 fn folder_of(module: &Path) -> anyhow::Result<PathBuf> {
     let sums = read(&module.join("go.sum"))?;
-    let key = hex::encode(&Sha256::digest(sums.as_bytes())[..8]);
-    Ok(cache()?.join("tools").join(key))
+    Ok(cache()?.join("tools").join(key_of(&sums)))
+}
+
+/// Names what was made from a text, so that another text makes another.
+fn key_of(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }
 
 fn cache() -> anyhow::Result<PathBuf> {

@@ -22,7 +22,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// The plugins of this repository that tests use.
-const PLUGINS: [&str; 5] = ["fake", "kubernetes", "vault", "webhook", "go-template"];
+const PLUGINS: [&str; 6] = [
+    "fake",
+    "gcpsm",
+    "kubernetes",
+    "vault",
+    "webhook",
+    "go-template",
+];
 
 /// All log lines of this process.
 #[derive(Clone, Default)]

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use postern_test_kit::endpoint::{TestEndpoint, Transport};
+use postern_test_kit::gcp::SecretManager;
 use serde_json::json;
 
 use crate::harness::{Place, condition, eventually, reads, text};
@@ -136,6 +137,63 @@ async fn each_namespace_reads_another_cluster_as_its_own_account() {
     let secrets = may_not.api::<Secret>();
     assert!(secrets.get_opt("app").await.unwrap().is_none());
     assert!(condition(&may.synced("app").await).is_some());
+}
+
+/// Each store of the page logs in its own way; a token of the API server vouches for two of them.
+#[tokio::test]
+async fn the_page_of_the_provider_gcpsm_is_true() {
+    let place = Place::new("page-gcpsm").await;
+    apply(&place, surroundings(&place, ["shared-g", "team-g"])).await;
+    let google = SecretManager::start().unwrap();
+    google.put("database", br#"{"password": "of-before"}"#);
+    let document = r#"{"password": "correct horse", "pool": {"size": 5}}"#;
+    google.put("database", document.as_bytes());
+    google.label("database", "team", "g");
+    let account = "system:serviceaccount:team-g:reader";
+    let cluster =
+        "https://container.googleapis.com/v1/projects/demo/locations/europe-west1/clusters/prod";
+    google.trust(
+        &format!("identitynamespace:demo.svc.id.goog:{cluster}"),
+        account,
+    );
+    let pool =
+        "projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod";
+    google.trust(&format!("//iam.googleapis.com/{pool}"), account);
+    google.add_account("reader@demo.iam.gserviceaccount.com");
+    let endpoints = google.endpoints();
+    let page = manifests("gcpsm.md")
+        .replace(
+            r#"'{"type": "service_account"}'"#,
+            &json!(google.key_file()).to_string(),
+        )
+        .replace("gcpsm: {", &format!("gcpsm: {{endpoints: {endpoints}, "))
+        .replace(
+            "gcpsm:\n",
+            &format!("gcpsm:\n      endpoints: {endpoints}\n"),
+        );
+    apply(&place, page).await;
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), "team-g");
+    let made = async |name: &str| {
+        eventually(&format!("team-g has {name}"), || async {
+            secrets.get_opt(name).await.unwrap()
+        })
+        .await
+    };
+    let secret = made("app").await;
+    let read = ["password", "size", "team", "first"].map(|key| text(&secret, key).unwrap());
+    assert_eq!(read, ["correct horse", "5", "g", "of-before"]);
+    for store in ["by-workload", "by-federation", "by-node"] {
+        let mut spec = reads(store, &[("password", "database#password")]);
+        spec["target"] = json!({"name": store});
+        let manifest = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+            "metadata": {"name": store, "namespace": "team-g"}, "spec": spec});
+        apply(&place, manifest.to_string()).await;
+        assert_eq!(
+            text(&made(store).await, "password").unwrap(),
+            "correct horse",
+            "{store}"
+        );
+    }
 }
 
 #[tokio::test]

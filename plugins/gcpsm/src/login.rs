@@ -1,0 +1,366 @@
+//! Credentials to an access token. A token is neither prolonged nor revoked: it lives an hour, and Google takes none of these
+//! back; a new one is asked for in its place.
+
+use postern_plugin_shared::{encode, time};
+use postern_sdk::{Context, Credential, Failure, Host, HttpRequest, HttpResponse, Session};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::{
+    Auth, Config, EXTERNAL, FEDERATED, Federated, KEY, Source, WORKLOAD, Workload, is_plain,
+};
+use crate::external::{External, is_account};
+use crate::key::Key;
+use crate::metadata;
+use crate::session::{Kept, Token};
+use crate::wire::{SCOPE, Tried, body, with_words};
+
+/// The annotation by which a ServiceAccount names the service account that it acts as.
+pub const ACTS_AS: &str = "annotation:iam.gke.io/gcp-service-account";
+
+/// A difference of clocks that Google overlooks; beyond it an assertion is of tomorrow or of yesterday.
+const SKEW_S: u64 = 60;
+
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const BY_ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// Opens a session.
+///
+/// # Errors
+/// `unauthenticated` where Google refuses the credential, others as for any call.
+pub fn open(host: &dyn Host, config: &Config, context: &Context) -> Result<Session, Failure> {
+    let token = match &config.auth {
+        Auth::Key => by_key(host, config, context.credential(KEY)?)?,
+        Auth::Workload(workload) => {
+            by_workload(host, config, workload, context.credential(WORKLOAD)?)?
+        }
+        Auth::Federated(federated) => by_federation(host, config, federated, context)?,
+        Auth::Own => metadata::token(host, &config.places)?,
+    };
+    let project = match config.project {
+        Some(_) => None,
+        None => Some(metadata::fact(host, &config.places, metadata::PROJECT)?),
+    };
+    let Token { text, life_s } = token;
+    Ok(Kept {
+        token: text,
+        project,
+    }
+    .session(life_s))
+}
+
+/// By an assertion that is signed with the key. Where Google finds it to be of another time, its own clock is believed once.
+fn by_key(host: &dyn Host, config: &Config, credential: &Credential) -> Result<Token, Failure> {
+    let wrong =
+        |what: &str| Failure::invalid_config(format!("the key that {KEY} refers to {what}"));
+    let key = Key::parse(&credential.value).map_err(wrong)?;
+    let url = key.token_url(&config.places).map_err(wrong)?.base;
+    let now = host.now_ns() / 1_000_000_000;
+    let ask = |now: u64| {
+        let assertion = key.assertion(now, || host.random_u64())?;
+        let fields = [
+            ("grant_type", BY_ASSERTION),
+            ("assertion", assertion.as_str()),
+        ];
+        let response = host.send(&form(&url, &fields))?;
+        Ok::<_, Failure>((response, assertion))
+    };
+    let (response, assertion) = ask(now)?;
+    let theirs = response.header("date").and_then(time::http_date);
+    match theirs {
+        Some(theirs) if response.status == 400 && theirs.abs_diff(now) > SKEW_S => {
+            let seconds = theirs.abs_diff(now).to_string();
+            let fields = [("seconds".to_owned(), seconds)];
+            host.log(
+                "warn",
+                "this node's clock and Google's differ: set the clock",
+                &fields,
+            );
+            let (response, assertion) = ask(theirs)?;
+            granted(&response, "the service account's key", &[&assertion])
+        }
+        _ => granted(&response, "the service account's key", &[&assertion]),
+    }
+}
+
+/// By the cluster's identity pool; as the service account that the annotation names, else as the pool's own member.
+fn by_workload(
+    host: &dyn Host,
+    config: &Config,
+    workload: &Workload,
+    credential: &Credential,
+) -> Result<Token, Failure> {
+    let known = |value: &Option<String>, name| match value {
+        Some(value) => Ok(value.clone()),
+        None => metadata::fact(host, &config.places, name),
+    };
+    let (pool, project) = (workload.pool(), &workload.project);
+    let location = known(&workload.location, metadata::CLUSTER_LOCATION)?;
+    let name = known(&workload.name, metadata::CLUSTER_NAME)?;
+    let issuer = format!(
+        "https://container.googleapis.com/v1/projects/{project}/locations/{location}/clusters/{name}"
+    );
+    let subject = text(credential)?;
+    let exchange = json!({
+        "grant_type": EXCHANGE, "subject_token_type": JWT, "requested_token_type": ACCESS_TOKEN,
+        "subject_token": subject, "audience": format!("identitynamespace:{pool}:{issuer}"), "scope": SCOPE,
+    });
+    let url = format!(
+        "{}/v1/identitybindingtoken",
+        config.places.secure_token.base
+    );
+    let response = host.send(&json_post(url, &exchange, None))?;
+    let token = granted(&response, "the ServiceAccount's token", &[subject])?;
+    match acts_as(credential)? {
+        None => Ok(token),
+        Some(email) => impersonate(host, config, &token.text, &email),
+    }
+}
+
+/// By the Security Token Service, for whom a provider of the pool vouches.
+fn by_federation(
+    host: &dyn Host,
+    config: &Config,
+    federated: &Federated,
+    context: &Context,
+) -> Result<Token, Failure> {
+    let vouched = match &federated.source {
+        Source::Account => {
+            let credential = context.credential(FEDERATED)?;
+            Vouched {
+                subject: text(credential)?.to_owned(),
+                kind: JWT.to_owned(),
+                audience: None,
+                email: acts_as(credential)?,
+            }
+        }
+        Source::Described { token_endpoint } => {
+            let described = &context.credential(EXTERNAL)?.value;
+            let external = External::parse(described, token_endpoint.as_ref(), &config.places)
+                .map_err(|what| {
+                    Failure::invalid_config(format!("what {EXTERNAL} refers to {what}"))
+                })?;
+            Vouched {
+                subject: supplied(host, &external)?,
+                kind: external.subject_token_type,
+                audience: external.audience,
+                email: external.email,
+            }
+        }
+    };
+    let audience = federated.audience.clone().or(vouched.audience);
+    let audience = audience.ok_or_else(|| {
+        Failure::invalid_config(
+            "neither the store nor the description of the external account names an audience",
+        )
+    })?;
+    let fields = [
+        ("grant_type", EXCHANGE),
+        ("audience", &audience),
+        ("scope", SCOPE),
+        ("requested_token_type", ACCESS_TOKEN),
+        ("subject_token", &vouched.subject),
+        ("subject_token_type", &vouched.kind),
+    ];
+    let url = format!("{}/v1/token", config.places.sts.base);
+    let response = host.send(&form(&url, &fields))?;
+    let token = granted(&response, "the federated identity", &[&vouched.subject])?;
+    match federated.email.clone().or(vouched.email) {
+        None => Ok(token),
+        Some(email) => impersonate(host, config, &token.text, &email),
+    }
+}
+
+/// What is shown to the Security Token Service.
+struct Vouched {
+    subject: String,
+    kind: String,
+    audience: Option<String>,
+    email: Option<String>,
+}
+
+/// The token that the URL of an external account gives.
+fn supplied(host: &dyn Host, external: &External) -> Result<String, Failure> {
+    let headers = external.headers.iter().map(|(n, v)| (n.clone(), v.clone()));
+    let response = host.send(&HttpRequest {
+        method: "GET".to_owned(),
+        url: external.url.clone(),
+        headers: headers.collect(),
+        ..HttpRequest::default()
+    })?;
+    let wrong = |what: &str| Failure::unavailable(format!("the external token endpoint {what}"));
+    if response.status != 200 {
+        return Err(wrong(&format!("answered with status {}", response.status)));
+    }
+    let answer = match &external.field {
+        None => std::str::from_utf8(&response.body)
+            .ok()
+            .map(|text| text.trim().to_owned()),
+        Some(field) => serde_json::from_slice::<Value>(&response.body)
+            .ok()
+            .and_then(|body| body[field.as_str()].as_str().map(str::to_owned)),
+    };
+    answer
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| wrong("answered without a token"))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Generated {
+    access_token: String,
+    expire_time: String,
+}
+
+/// A token of a service account, for whoever may act as it.
+fn impersonate(
+    host: &dyn Host,
+    config: &Config,
+    token: &str,
+    email: &str,
+) -> Result<Token, Failure> {
+    let resource = format!("projects/-/serviceAccounts/{email}");
+    let url = format!(
+        "{}/v1/{resource}:generateAccessToken",
+        config.places.iam_credentials.base
+    );
+    let asked = json!({"scope": [SCOPE]});
+    let response = host.send(&json_post(url, &asked, Some(token)))?;
+    let tried = Tried {
+        permission: "iam.serviceAccounts.getAccessToken",
+        role: "roles/iam.workloadIdentityUser",
+        resource: &resource,
+    };
+    let given: Generated = body(&response, tried, &[token])?;
+    let now = response.header("date").and_then(time::http_date);
+    let now = now.unwrap_or_else(|| host.now_ns() / 1_000_000_000);
+    let life_s = time::rfc3339(&given.expire_time).map(|end| end.saturating_sub(now));
+    Ok(Token {
+        text: given.access_token,
+        life_s,
+    })
+}
+
+fn acts_as(credential: &Credential) -> Result<Option<String>, Failure> {
+    let Some((_, email)) = credential
+        .attributes
+        .iter()
+        .find(|(n, v)| n == ACTS_AS && !v.is_empty())
+    else {
+        return Ok(None);
+    };
+    if is_account(email) {
+        return Ok(Some(email.clone()));
+    }
+    Err(Failure::invalid_config(format!(
+        "the annotation iam.gke.io/gcp-service-account of the account of {} is no service account's address",
+        credential.pointer
+    )))
+}
+
+fn text(credential: &Credential) -> Result<&str, Failure> {
+    std::str::from_utf8(&credential.value).map_err(|_| {
+        Failure::invalid_config(format!("the token of {} is no text", credential.pointer))
+    })
+}
+
+fn form(url: &str, fields: &[(&str, &str)]) -> HttpRequest {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(n, v)| format!("{n}={}", encode(v)))
+        .collect();
+    let kind = "application/x-www-form-urlencoded";
+    post(url.to_owned(), kind, pairs.join("&").into_bytes(), None)
+}
+
+fn json_post(url: String, body: &Value, token: Option<&str>) -> HttpRequest {
+    post(
+        url,
+        "application/json",
+        body.to_string().into_bytes(),
+        token,
+    )
+}
+
+fn post(url: String, kind: &str, body: Vec<u8>, token: Option<&str>) -> HttpRequest {
+    let mut headers = vec![("content-type".to_owned(), kind.to_owned())];
+    if let Some(token) = token {
+        headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+    }
+    HttpRequest {
+        method: "POST".to_owned(),
+        url,
+        headers,
+        body: Some(body),
+        options: Vec::new(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refused {
+    error: Value,
+    error_description: String,
+}
+
+/// The token in the answer of a token endpoint (RFC 6749); `who` is who was shown to it.
+///
+/// # Errors
+/// `unauthenticated` where it refuses, others by status.
+pub fn granted(response: &HttpResponse, who: &str, sent: &[&str]) -> Result<Token, Failure> {
+    if response.status == 200 {
+        let given: Option<Granted> = serde_json::from_slice(&response.body).ok();
+        let given = given
+            .filter(|g| !g.access_token.is_empty())
+            .ok_or_else(|| Failure::unavailable(format!("the answer to {who} holds no token")))?;
+        return Ok(Token {
+            text: given.access_token,
+            life_s: given.expires_in,
+        });
+    }
+    let refused: Refused = serde_json::from_slice(&response.body).unwrap_or_default();
+    // A token endpoint says a word; Google's other servers an object with a message.
+    let (word, words) = match &refused.error {
+        Value::Object(error) => {
+            let member = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+            (member("status").to_owned(), member("message").to_owned())
+        }
+        error => (
+            error.as_str().unwrap_or_default().to_owned(),
+            refused.error_description,
+        ),
+    };
+    let word = if is_plain(&word, "_") && word.len() <= 40 {
+        word
+    } else {
+        "no reason".to_owned()
+    };
+    let status = response.status;
+    let failure = match status {
+        400 | 401 | 403 => {
+            Failure::unauthenticated(format!("Google does not accept {who} ({word})"))
+        }
+        429 => Failure::rate_limited(
+            format!("Google asks to slow down with {who}"),
+            response.retry_after_ms(),
+        ),
+        404 => Failure::not_found(format!(
+            "there is no token endpoint for {who}: check endpoints"
+        )),
+        _ => Failure {
+            retry_after_ms: response.retry_after_ms(),
+            ..Failure::unavailable(format!(
+                "the token endpoint answered {who} with status {status}"
+            ))
+        },
+    };
+    Err(with_words(failure, status, &words, sent))
+}

@@ -25,6 +25,7 @@ cargo xtask VERB
   codegen     write generated files (CRDs, roles, values of the chart, error pages); tests/arch holds them against the code
   lint        rustfmt and clippy, warnings are errors
   bench       run tests/bench
+  fuzz        every parser over its corpus and random input: `fuzz [SECONDS [TARGET]]`, 60 seconds each if not said
 
   example: cargo xtask quickstart
 ";
@@ -71,6 +72,7 @@ fn run(verb: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         )?,
         "lint" => lint(&mut steps)?,
         "bench" => bench(&mut steps, rest)?,
+        "fuzz" => fuzz(&mut steps, rest)?,
         "help" | "--help" | "-h" => {
             eprint!("{HELP}");
             return Ok(ExitCode::SUCCESS);
@@ -239,6 +241,28 @@ fn bench(steps: &mut Steps, rest: &[String]) -> anyhow::Result<()> {
     let mut run = Command::new(release.join("postern-bench"));
     run.args(rest).current_dir(steps.root());
     steps.run("run the benches", run)
+}
+
+/// The parsers' tests, for longer than the test command runs them.
+fn fuzz(steps: &mut Steps, rest: &[String]) -> anyhow::Result<()> {
+    let seconds = rest.first().map_or("60", String::as_str);
+    if seconds.parse::<u32>().is_err() {
+        bail!("{seconds:?} is no number of seconds; try `cargo xtask fuzz 600 members`");
+    }
+    let target = rest.get(1).map_or("", String::as_str);
+    let arguments = [
+        "test",
+        "--workspace",
+        "--locked",
+        "--test",
+        "parsers",
+        "--",
+        "--nocapture",
+        target,
+    ];
+    let mut command = steps::cargo(steps.root(), &arguments);
+    command.env("POSTERN_FUZZ_SECONDS", seconds);
+    steps.run("fuzz the parsers", command)
 }
 
 fn lint(steps: &mut Steps) -> anyhow::Result<()> {

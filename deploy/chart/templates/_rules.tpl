@@ -23,6 +23,10 @@
 - apiGroups: ["external-secrets.io"]
   resources: ["secretstores/status"]
   verbs: ["patch"]
+# which keys of a SecretStore may be read.
+- apiGroups: ["postern.dev"]
+  resources: ["storeaccesses"]
+  verbs: ["list","watch"]
 # the targets, and credentials of stores and templates by name; lists and watches ask for managed Secrets only, by label.
 - apiGroups: [""]
   resources: ["secrets"]
@@ -56,6 +60,10 @@
 - apiGroups: ["external-secrets.io"]
   resources: ["clustersecretstores/status"]
   verbs: ["patch"]
+# which namespaces may read which keys of a ClusterSecretStore.
+- apiGroups: ["postern.dev"]
+  resources: ["clusterstoreaccesses"]
+  verbs: ["list","watch"]
 # labels, which select them and say what stores they may use; a patch takes off a finalizer that the peer has left; metadata only.
 - apiGroups: [""]
   resources: ["namespaces"]
@@ -92,7 +100,7 @@
   verbs: ["list","watch"]
 # at the start: are the CRDs there, and are they Postern's.
 - apiGroups: ["apiextensions.k8s.io"]
-  resourceNames: ["externalsecrets.external-secrets.io","secretstores.external-secrets.io","clustersecretstores.external-secrets.io","clusterexternalsecrets.external-secrets.io","plugins.postern.dev","plugingrants.postern.dev"]
+  resourceNames: ["externalsecrets.external-secrets.io","secretstores.external-secrets.io","clustersecretstores.external-secrets.io","clusterexternalsecrets.external-secrets.io","plugins.postern.dev","plugingrants.postern.dev","storeaccesses.postern.dev","clusterstoreaccesses.postern.dev"]
   resources: ["customresourcedefinitions"]
   verbs: ["get"]
 {{- end }}

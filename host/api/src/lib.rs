@@ -10,6 +10,7 @@ pub mod names;
 pub mod plugin;
 mod schema;
 pub mod secret_store;
+pub mod store_access;
 
 pub use cluster_external_secret::{
     ClusterExternalSecret, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
@@ -18,6 +19,7 @@ pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStat
 pub use plugin::{Plugin, PluginGrant, PluginGrantSpec, PluginSpec, PluginStatus};
 pub use schema::policy as admission_policy;
 pub use secret_store::{ClusterSecretStore, SecretStore, SecretStoreSpec, SecretStoreStatus};
+pub use store_access::{ClusterStoreAccess, ClusterStoreAccessSpec, StoreAccess, StoreAccessSpec};
 
 use kube::CustomResourceExt;
 use schemars::JsonSchema;
@@ -57,7 +59,12 @@ pub fn crds() -> Vec<serde_json::Value> {
         SecretStore::crd(),
         ClusterSecretStore::crd(),
     ];
-    let own = [Plugin::crd(), PluginGrant::crd()];
+    let own = [
+        Plugin::crd(),
+        PluginGrant::crd(),
+        StoreAccess::crd(),
+        ClusterStoreAccess::crd(),
+    ];
     let value = |crd| serde_json::to_value(crd).unwrap_or_default();
     let finished = drop_in.iter().map(|crd| {
         let mut value = value(crd);

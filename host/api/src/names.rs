@@ -11,6 +11,9 @@ pub const POSTERN_VERSION: &str = "v1alpha1";
 pub const ANNOTATION_REFUSED_DIGESTS: &str = "postern.dev/refused-digests";
 /// Annotation on an ExternalSecret: what marks the actions of its templates, two texts with a space between them.
 pub const ANNOTATION_TEMPLATE_DELIMITERS: &str = "postern.dev/template-delimiters";
+/// Label on a Namespace: what is read from it must be allowed by a StoreAccess or ClusterStoreAccess. Any value but `false`
+/// means yes.
+pub const LABEL_REQUIRE_STORE_ACCESS: &str = "postern.dev/require-store-access";
 /// Component of the events on Plugins.
 pub const EVENT_COMPONENT_PLUGIN: &str = "postern";
 /// Label `true` on every target that is managed.
@@ -49,6 +52,9 @@ pub mod reason {
     pub const SECRET_MISSING: &str = "SecretMissing";
     /// Objects are said not to exist in a way that is not believed at once; the target is as it was.
     pub const MASS_ABSENCE: &str = "MassAbsence";
+    /// A StoreAccess does not let the namespace read what the ExternalSecret names; nothing was asked, and the target is as
+    /// it was. Also the reason of the event.
+    pub const STORE_ACCESS_DENIED: &str = "StoreAccessDenied";
     /// The store can be used.
     pub const VALID: &str = "Valid";
     /// The store could not be checked.

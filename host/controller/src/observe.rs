@@ -10,15 +10,20 @@ use crate::context::Context;
 use crate::target;
 use crate::world::ObjectKey;
 
-/// All that a plan is made of; none where the object is gone, or has to wait for the check of a store, which wakes it.
+/// All that a plan is made of; none where the object is gone, or has to wait: for the check of a store, or for its namespace
+/// to be seen, whose labels say what may be read. Either wakes it.
 pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Observed>, Failure> {
     let now = Timestamp::now();
-    let (object, stores, namespace_labels, target_key, target) = {
+    let (access, object, stores, namespace_labels, target_key, target) = {
         let world = ctx.world.lock();
         let Some(object) = world.external_secret(key) else {
             return Ok(None);
         };
         let going = object.metadata.deletion_timestamp.is_some();
+        let labels_are_watched = ctx.namespace.is_none();
+        if labels_are_watched && !going && !world.knows_namespace(&key.namespace) {
+            return Ok(None);
+        }
         let stores = if going {
             Some(BTreeMap::new())
         } else {
@@ -33,6 +38,7 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         };
         let target = world.target(&target_key);
         (
+            world.access_of(stores.keys()),
             object,
             stores,
             world.namespace_labels(&key.namespace),
@@ -49,6 +55,7 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         object: (*object).clone(),
         stores,
         namespace_labels,
+        access,
         target,
         now,
         settings,

@@ -11,8 +11,10 @@ use crate::Error;
 pub(crate) const CLUSTER_EXTERNAL_SECRETS: &str = "clusterexternalsecrets.external-secrets.io";
 /// Needed only where they are served.
 pub(crate) const CLUSTER_STORES: &str = "clustersecretstores.external-secrets.io";
+/// Needed only where ClusterSecretStores are served.
+pub(crate) const CLUSTER_STORE_ACCESSES: &str = "clusterstoreaccesses.postern.dev";
 /// Places in the schema that only our CRDs have.
-const OURS: [(&str, &str); 6] = [
+const OURS: [(&str, &str); 8] = [
     (
         "externalsecrets.external-secrets.io",
         "/status/properties/conditions/items/properties/observedGeneration",
@@ -31,6 +33,8 @@ const OURS: [(&str, &str); 6] = [
     ),
     ("plugins.postern.dev", "/spec/properties/serves"),
     ("plugingrants.postern.dev", "/spec/properties/hosts"),
+    ("storeaccesses.postern.dev", "/spec/properties/storeRef"),
+    (CLUSTER_STORE_ACCESSES, "/spec/properties/storeRef"),
 ];
 
 /// The CRDs that are looked at.

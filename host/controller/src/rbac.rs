@@ -106,6 +106,12 @@ pub const RULES: &[Rule] = &[
     ),
     row(
         Reach::Namespace,
+        (POSTERN_GROUP, "storeaccesses"),
+        &["list", "watch"],
+        "which keys of a SecretStore may be read",
+    ),
+    row(
+        Reach::Namespace,
         ("", "secrets"),
         &["list", "watch", "get", "create", "update", "delete"],
         "the targets, and credentials of stores and templates by name; lists and watches ask for managed Secrets only, by label",
@@ -148,6 +154,12 @@ pub const RULES: &[Rule] = &[
         (GROUP, "clustersecretstores/status"),
         &["patch"],
         "whether a store can be used",
+    ),
+    row(
+        Reach::Cluster,
+        (POSTERN_GROUP, "clusterstoreaccesses"),
+        &["list", "watch"],
+        "which namespaces may read which keys of a ClusterSecretStore",
     ),
     row(
         Reach::Cluster,
@@ -237,7 +249,7 @@ impl Rule {
 
 /// What the roles for people and for other operators hold, by the end of the role's name: `view` and `edit`, which are
 /// added to the cluster's roles of these names, and `servicebindings`. Grants and Plugins are in none of them: they say
-/// what foreign code may do.
+/// what foreign code may do. Nor is what restricts stores: who writes it opens them.
 #[must_use]
 pub fn for_people() -> [(&'static str, Vec<Value>); 3] {
     let crds = postern_api::crds();

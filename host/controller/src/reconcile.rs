@@ -12,6 +12,7 @@ use postern_core::plan::{Observed, Plan, SyncPlan, plan};
 use postern_core::provenance;
 use postern_core::shape::{EntryFate, Omitted};
 use postern_core::target::Rule;
+use postern_sync::audit;
 use tokio::time::Instant;
 
 use crate::commit;
@@ -44,10 +45,14 @@ async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
         Plan::Ignore => return Next::OnChange,
         Plan::Remove => return commit::release(ctx, &observed).await,
         Plan::Refuse(failure) => Err(failure),
+        Plan::Deny(denied) => {
+            audit::denied(&key.namespace, &key.name, &denied);
+            Err(denied.failure())
+        }
         Plan::Sync(plan) => {
             let (fates, result) = sync(ctx, &observed, &plan, due).await;
             entries = Some((plan, fates));
-            result
+            result.inspect_err(|failure| audit::search(&key.namespace, &key.name, failure))
         }
     };
     let (result, synced) = match result {

@@ -53,6 +53,8 @@ pub struct Options {
     pub cluster_stores: bool,
     /// Whether ClusterExternalSecrets are served; never with one namespace only.
     pub cluster_external_secrets: bool,
+    /// Whether what is read must be allowed by a StoreAccess or ClusterStoreAccess, from every namespace.
+    pub require_store_access: bool,
     /// Syncs at once.
     pub in_flight: usize,
     /// Requests at the API server at once, beside watches.
@@ -79,6 +81,7 @@ impl Default for Options {
             secret_stores: true,
             cluster_stores: true,
             cluster_external_secrets: true,
+            require_store_access: false,
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
@@ -93,10 +96,11 @@ impl Default for Options {
 impl Options {
     /// Definitions that need not be there.
     fn unserved(&self) -> Vec<&'static str> {
-        let stores = (!self.cluster_stores).then_some(preflight::CLUSTER_STORES);
+        let stores = [preflight::CLUSTER_STORES, preflight::CLUSTER_STORE_ACCESSES];
+        let stores = stores.into_iter().filter(|_| !self.cluster_stores);
         let fan_out = !self.serves_cluster_external_secrets();
         let fan_out = fan_out.then_some(preflight::CLUSTER_EXTERNAL_SECRETS);
-        stores.into_iter().chain(fan_out).collect()
+        stores.chain(fan_out).collect()
     }
 
     fn serves_cluster_external_secrets(&self) -> bool {
@@ -238,6 +242,7 @@ fn context(
             controller_class: options.controller_class.clone(),
             delimiters: options.delimiters.clone(),
             ignore_cluster_stores: !options.cluster_stores,
+            require_store_access: options.require_store_access,
         },
         outlook: Outlook {
             class: options.controller_class.clone(),
@@ -279,6 +284,7 @@ impl Watches {
         let managed = all().labels(&target::managed());
         self.add(ctx, &mirrors::EXTERNAL_SECRETS, guarded(ctx.all()), all());
         self.add(ctx, &mirrors::SECRET_STORES, guarded(ctx.all()), all());
+        self.add(ctx, &mirrors::STORE_ACCESSES, guarded(ctx.all()), all());
         let secrets: Api<PartialObjectMeta<Secret>> = ctx.all();
         self.add(ctx, &mirrors::TARGETS, secrets, managed);
         if ctx.namespace.is_none() {
@@ -288,6 +294,8 @@ impl Watches {
         if ctx.outlook.cluster_stores {
             let stores = guarded(Api::all(ctx.client.clone()));
             self.add(ctx, &mirrors::CLUSTER_SECRET_STORES, stores, all());
+            let access = guarded(Api::all(ctx.client.clone()));
+            self.add(ctx, &mirrors::CLUSTER_STORE_ACCESSES, access, all());
         }
         if ctx.cluster_external_secrets {
             let objects = guarded(Api::all(ctx.client.clone()));

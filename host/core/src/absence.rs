@@ -402,6 +402,7 @@ mod tests {
         let store = StoreId::from_ref(StoreKind::SecretStore, "s", "team");
         let read = |entry: &Entry| Read {
             store: store.clone(),
+            within: None,
             wanted: match entry.position {
                 Position::Find(_) => Wanted::Search(Query::default()),
                 _ => Wanted::Object(Object {

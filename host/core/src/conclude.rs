@@ -228,6 +228,7 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
     let message = failure.to_string();
     let reason = match failure.code {
         Code::MassAbsence => reason::MASS_ABSENCE,
+        Code::AccessDenied | Code::AccessInvalid => reason::STORE_ACCESS_DENIED,
         _ => reason::SECRET_SYNCED_ERROR,
     };
     let ready = ready(observed, false, reason, &message);
@@ -239,7 +240,10 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
         events: if changed {
             vec![EventText {
                 warning: true,
-                reason: reason::UPDATE_FAILED,
+                reason: match reason {
+                    reason::STORE_ACCESS_DENIED => reason,
+                    _ => reason::UPDATE_FAILED,
+                },
                 message: one_line(&message, 1000),
             }]
         } else {

@@ -138,6 +138,10 @@ codes! {
     EgressDenied = (1501, "egress-denied", Manifest, AtInterval),
     /// A directory was asked for that no grant names.
     FilesDenied = (1502, "files-denied", Manifest, AtInterval),
+    /// No StoreAccess lets the namespace read this from the store.
+    AccessDenied = (1503, "access-denied", Manifest, OnChange),
+    /// A StoreAccess cannot be read, and closes its store.
+    AccessInvalid = (1504, "access-invalid", Manifest, OnChange),
     /// The plugin broke a limit.
     LimitExceeded = (1601, "limit-exceeded", Plugin, AtInterval),
     /// The plugin trapped.

@@ -4,6 +4,8 @@
 //! because everything above the runtime speaks to it, but nothing here calls it.
 
 pub mod absence;
+pub mod access;
+pub mod audience;
 pub mod conclude;
 pub mod cron;
 pub mod delimiters;

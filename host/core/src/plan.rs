@@ -24,6 +24,7 @@ pub use target::target_name;
 pub(crate) use target::{Goes, goes_to};
 
 use crate::absence;
+use crate::access::{self, Denied};
 use crate::delimiters::Delimiters;
 use crate::failure::{Code, Failure, Stage};
 use crate::store::{Store, StoreId};
@@ -38,6 +39,8 @@ pub struct PlanSettings {
     pub delimiters: Delimiters,
     /// ExternalSecrets whose own store is a ClusterSecretStore are left alone: another process serves them.
     pub ignore_cluster_stores: bool,
+    /// What is read must be allowed by a StoreAccess or ClusterStoreAccess, from every namespace.
+    pub require_store_access: bool,
 }
 
 /// What is known of a store.
@@ -83,6 +86,8 @@ pub struct Observed {
     pub stores: BTreeMap<StoreId, StoreState>,
     /// Labels of its namespace.
     pub namespace_labels: BTreeMap<String, String>,
+    /// What restricts those stores.
+    pub access: access::Known,
     /// The target, where it exists.
     pub target: Option<TargetMeta>,
     /// The time.
@@ -105,6 +110,8 @@ pub enum Plan {
     Remove,
     /// It cannot be done.
     Refuse(Failure),
+    /// It asks for what its namespace may not read.
+    Deny(Denied),
     /// Read, shape, render and write.
     Sync(Box<SyncPlan>),
 }
@@ -223,7 +230,14 @@ pub fn plan(observed: &Observed) -> Plan {
     if is_foreign(observed) {
         return Plan::Ignore;
     }
-    if let Some(until) = due::idle(observed) {
+    let idle = due::idle(observed);
+    // What is never read again is not refused any more.
+    if idle != Some(None)
+        && let Some(denied) = reads::denied(observed)
+    {
+        return Plan::Deny(denied);
+    }
+    if let Some(until) = idle.filter(|until| until.is_none() || !target::was_denied(observed)) {
         return Plan::Idle { until };
     }
     match sync_plan(observed) {
@@ -269,7 +283,8 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     let target_name = target_name(object);
     target::check_name("the target's name", &target_name)?;
     let namespace = object.namespace().unwrap_or_default();
-    let (reads, entries) = reads::all(object, &namespace)?;
+    let (mut reads, entries) = reads::all(object, &namespace)?;
+    reads::confine(observed, &mut reads, &entries)?;
     Ok(SyncPlan {
         stores: reads::usable_stores(observed, &reads, &namespace)?,
         name: object.name_any(),

@@ -120,6 +120,7 @@ mod tests {
                 .push(Entry::plain(Position::Data(index), Some(key.clone())));
             plan.reads.push(Read {
                 store: StoreId::from_ref(StoreKind::SecretStore, "vault", "team"),
+                within: None,
                 wanted: Wanted::Object(Object {
                     key,
                     version: Some("7".into()),

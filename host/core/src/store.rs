@@ -11,6 +11,7 @@ use postern_api::external_secret::StoreKind;
 use postern_api::secret_store::{RetrySettings, SecretStoreSpec};
 use serde_json::Value;
 
+pub(crate) use conditions::Condition;
 pub use conditions::Conditions;
 
 use crate::failure::{Code, Failure, Stage};

@@ -81,6 +81,7 @@ fn outcome(case: &Value) -> Value {
         Plan::Ignore => return json!({"plan": "ignore"}),
         Plan::Remove => return json!({"plan": "remove"}),
         Plan::Refuse(failure) => Err(failure),
+        Plan::Deny(denied) => Err(denied.failure()),
         Plan::Sync(sync) => {
             let made = produce(&sync, case, &mut fates);
             synced = Some(sync);
@@ -312,6 +313,7 @@ fn observed(case: &Value) -> Observed {
         object,
         stores,
         namespace_labels: BTreeMap::new(),
+        access: BTreeMap::new(),
         target,
         now: case["now"]
             .as_str()

@@ -32,6 +32,7 @@ fn entry() -> Entry {
 fn shaped(entry: Entry, members: &BTreeMap<String, Vec<u8>>) -> Result<Data, Failure> {
     let read = Read {
         store: StoreId::from_ref(Default::default(), "s", "team"),
+        within: None,
         wanted: Wanted::Object(Object {
             key: "db".into(),
             version: None,

@@ -163,6 +163,10 @@ pub struct Plugins {
         value_name = "CLASS"
     )]
     pub controller_class: String,
+    /// Read only what a StoreAccess or ClusterStoreAccess allows, from every namespace, as if each had the label
+    /// postern.dev/require-store-access.
+    #[arg(long, env = "POSTERN_REQUIRE_STORE_ACCESS")]
+    pub require_store_access: bool,
     /// What begins an action in the templates of targets; the annotation postern.dev/template-delimiters of an
     /// ExternalSecret wins [default: the engine's, {{ in Go].
     #[arg(long, env = "POSTERN_TEMPLATE_LEFT_DELIMITER", value_name = "TEXT")]

@@ -52,6 +52,7 @@ pub async fn run(sync: Sync) -> anyhow::Result<ExitCode> {
         },
         timeout: sync.timeout,
         controller_class: sync.plugins.controller_class.clone(),
+        require_store_access: sync.plugins.require_store_access,
         delimiters: sync.plugins.delimiters(),
     };
     let standalone = Standalone::new(host, outside, settings, options)

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_api::external_secret::StoreKind;
 use postern_api::names;
 use postern_api::{
-    ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, PluginGrantSpec, PluginSpec,
-    SecretStore,
+    ClusterSecretStore, ClusterStoreAccess, ExternalSecret, Plugin, PluginGrant, PluginGrantSpec,
+    PluginSpec, SecretStore, StoreAccess,
 };
+use postern_core::access::{self, Access, AccessId};
 use postern_core::failure::{Code, Failure, Stage, one_line};
 use postern_core::secret::SecretValue;
 use postern_core::store::{self, Store, StoreId};
@@ -83,6 +85,10 @@ pub struct Manifests {
     pub plugins: BTreeMap<String, PluginSpec>,
     /// What is allowed to them, by name.
     pub grants: BTreeMap<String, PluginGrantSpec>,
+    /// What restricts stores.
+    pub access: BTreeMap<AccessId, Arc<Access>>,
+    /// A document that may have restricted stores is no YAML: every store is closed.
+    pub access_unknown: bool,
     /// Labels of the namespaces that have a manifest.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// What cannot be used.
@@ -103,7 +109,11 @@ impl Manifests {
             match read(&origin, document) {
                 Ok(None) => {}
                 Ok(Some(value)) => self.add(&origin, value),
-                Err(problem) => self.problems.push(problem),
+                Err(problem) => {
+                    // It may restrict any store.
+                    self.access_unknown |= document.contains("StoreAccess");
+                    self.problems.push(problem);
+                }
             }
         }
     }
@@ -167,6 +177,7 @@ impl Manifests {
                 }
                 once_named(kind, &mut self.grants, name, grant.spec)
             }
+            "StoreAccess" | "ClusterStoreAccess" if is_ours(&value) => self.store_access(kind, value),
             "" => Err("the document has no kind; give it apiVersion and kind, or take it out of the folder".to_owned()),
             _ => {
                 self.ignored.push(Ignored { origin: origin.clone(), kind: kind.to_owned() });
@@ -191,6 +202,55 @@ impl Manifests {
             (namespace, name),
             object,
         )
+    }
+
+    /// What cannot be read closes every store that it could speak of, as it does in a cluster.
+    fn store_access(&mut self, kind: &str, value: Value) -> Result<(), String> {
+        let text = |field| value.pointer(field).and_then(Value::as_str);
+        let namespaced = kind == "StoreAccess";
+        let id = AccessId {
+            namespace: match namespaced {
+                true => namespace(text("/metadata/namespace").map(str::to_owned))?,
+                false => String::new(),
+            },
+            name: text("/metadata/name").unwrap_or_default().to_owned(),
+        };
+        let twice = self.access.contains_key(&id);
+        let read = named(kind, &Some(id.name.clone())).and_then(|_| match namespaced {
+            true => typed::<StoreAccess>(kind, OURS, value)
+                .map(|object| Access::of_store(id.clone(), &object.spec)),
+            false => typed::<ClusterStoreAccess>(kind, OURS, value)
+                .map(|object| Access::of_cluster_store(id.clone(), &object.spec)),
+        });
+        let (access, problem) = match read {
+            Ok(_) if twice => (
+                Access::unreadable(id.clone()),
+                Some(format!("{id} stands in the folder twice; keep one of them")),
+            ),
+            Ok(access) => {
+                let problem = access.problem().map(|why| format!("{id}: {why}"));
+                (access, problem)
+            }
+            Err(text) => (Access::unreadable(id.clone()), Some(text)),
+        };
+        self.access.insert(id, Arc::new(access));
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// What restricts these stores.
+    #[must_use]
+    pub fn access_of<'a>(&'a self, stores: impl Iterator<Item = &'a StoreId>) -> access::Known {
+        let stores: Vec<&StoreId> = stores.collect();
+        let mut known = access::known(self.access.values(), stores.iter().copied());
+        for store in stores.into_iter().filter(|_| self.access_unknown) {
+            let id = AccessId {
+                namespace: store.namespace.clone(),
+                name: "of a document that is no YAML".to_owned(),
+            };
+            let unreadable = Arc::new(Access::unreadable(id));
+            known.entry(store.clone()).or_default().push(unreadable);
+        }
+        known
     }
 
     fn store(&mut self, id: StoreId, spec: &postern_api::SecretStoreSpec) -> Result<(), String> {

@@ -22,7 +22,7 @@ use postern_core::store::{Store, StoreId};
 use postern_core::target::{self, Rule, Write};
 use postern_core::template::Desired;
 use postern_core::{plugin::PluginHost, schedule, windows};
-use postern_sync::{Doors, Settings};
+use postern_sync::{Doors, Settings, audit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Folder;
@@ -42,6 +42,8 @@ pub struct Options {
     pub controller_class: String,
     /// What marks the actions of templates.
     pub delimiters: Delimiters,
+    /// Whether what is read must be allowed by a StoreAccess or ClusterStoreAccess, from every namespace.
+    pub require_store_access: bool,
 }
 
 /// The moment of a pass, by both clocks.
@@ -207,6 +209,10 @@ impl Standalone {
         let outcome = match plan::plan(&observed) {
             Plan::Idle { .. } | Plan::Ignore | Plan::Remove => Ok(Outcome::Ignored),
             Plan::Refuse(failure) => Err(self.refused(world, &observed, failure)),
+            Plan::Deny(denied) => {
+                audit::denied(&name.0, &name.1, &denied);
+                Err(failed(denied.failure()))
+            }
             Plan::Sync(sync) => match other_owner(name, &sync, &world.targets) {
                 Some(failure) => Err(failed(failure)),
                 None => self.sync(&sync, &observed, at, &mut row).await,
@@ -230,6 +236,7 @@ impl Standalone {
             ..object.clone()
         };
         Observed {
+            access: world.manifests.access_of(world.checks.keys()),
             stores: plan::stores_of(&object)
                 .into_iter()
                 .map(|id| (id.clone(), state(&id)))
@@ -248,6 +255,7 @@ impl Standalone {
                 controller_class: self.options.controller_class.clone(),
                 delimiters: self.options.delimiters.clone(),
                 ignore_cluster_stores: false,
+                require_store_access: self.options.require_store_access,
             },
             object,
         }
@@ -304,7 +312,8 @@ impl Standalone {
         row: &mut Row,
     ) -> Result<Outcome, Outcome> {
         let deadline = at.due + self.options.timeout;
-        let produced = timeout_at(deadline, self.doors.produce(sync, at.due))
+        let produced = self.doors.produce(sync, at.due);
+        let produced = timeout_at(deadline, produced)
             .await
             .map_err(|_| {
                 late(
@@ -313,6 +322,7 @@ impl Standalone {
                     sync.reads.iter().map(lacking).collect(),
                 )
             })?
+            .inspect_err(|unshaped| audit::search(&sync.namespace, &sync.name, &unshaped.failure))
             .map_err(|unshaped| failed(*unshaped.failure))?;
         let target = (sync.namespace.as_str(), sync.target_name.as_str());
         let desired = match produced.target {

@@ -12,14 +12,14 @@ use std::time::Duration;
 use postern_core::absence::{self, Evidence, Share, Verdict, Why};
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plan::SyncPlan;
-use postern_core::plugin::{Part, Pick, Query};
+use postern_core::plugin::{Part, Pick};
 use postern_core::store::StoreId;
 use tokio::time::Instant;
 
 use crate::doors::{Doors, ask_as, asked};
 use crate::fetcher::{Object, Reader, Span};
 use crate::identity::Identity;
-use crate::trial::{Want, want};
+use crate::trial::{Search, Want, want};
 
 /// Objects that one identity remembers; beyond it, an object counts as never seen, which only holds an absence back.
 const MOST: usize = 1 << 16;
@@ -50,7 +50,7 @@ struct Seen {
 #[derive(Hash)]
 enum Thing<'a> {
     Object(&'a Object),
-    Search(&'a Query),
+    Search(&'a Search),
 }
 
 #[derive(Default)]
@@ -92,8 +92,8 @@ impl Memory {
     }
 
     /// A search was made, and found something or nothing.
-    pub(crate) fn searched(&self, query: &Query, found: bool, began: Instant) {
-        let hash = self.keys.hash_one(Thing::Search(query));
+    pub(crate) fn searched(&self, search: &Search, found: bool, began: Instant) {
+        let hash = self.keys.hash_one(Thing::Search(search));
         self.lock().note(hash, found, began);
     }
 
@@ -217,7 +217,7 @@ impl Doubt<'_> {
     fn thing(&self, at: usize) -> Thing<'_> {
         match &self.wants[at] {
             Want::Object(object, _) => Thing::Object(object),
-            Want::Search(query) => Thing::Search(query),
+            Want::Search(search) => Thing::Search(search),
         }
     }
 

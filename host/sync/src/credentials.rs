@@ -136,6 +136,8 @@ pub trait Credentials: Send + Sync {
 pub(crate) struct Needed {
     pub(crate) reference: Reference,
     pub(crate) located: Located,
+    /// For whom a token is; none means the API server.
+    pub(crate) audiences: Vec<String>,
 }
 
 impl Needed {
@@ -175,16 +177,10 @@ pub(crate) async fn resolve(
         Target::ConfigMapKey { name, key } => {
             credentials.config_map_key(namespace, name, key).await?
         }
-        Target::ServiceAccount { name, audiences } => {
-            let mut all = needed.reference.audiences.clone();
-            all.extend(
-                audiences
-                    .iter()
-                    .filter(|a| !needed.reference.audiences.contains(a))
-                    .cloned(),
-            );
+        Target::ServiceAccount { name, .. } => {
+            let life = needed.reference.expires_in_s;
             credentials
-                .service_account_token(namespace, name, &all, needed.reference.expires_in_s)
+                .service_account_token(namespace, name, &needed.audiences, life)
                 .await?
         }
     };
@@ -255,6 +251,7 @@ mod tests {
                 },
                 namespace: None,
             },
+            audiences: Vec::new(),
         }
     }
 

@@ -369,15 +369,15 @@ pub(crate) async fn ask_as(
                 objects.push((object, pick));
                 object_places.push(place);
             }
-            Want::Search(query) => {
-                searches.push(query);
+            Want::Search(search) => {
+                searches.push(search);
                 search_places.push(place);
             }
         }
     }
     let searches = searches
         .iter()
-        .map(|query| find::find(identity, reader, query, span));
+        .map(|search| find::find(identity, reader, search, span));
     let (objects, searches) = tokio::join!(
         identity.fetcher.fetch(reader, objects, span),
         futures::future::join_all(searches)

@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::read::{Access, bounded};
 use crate::session::Token;
 use crate::stats::{Counters, End, Task};
+use crate::trial::Search;
 
 /// Hits of one search: what a Secret of 1 MiB can hold is far less, and the list stays small in memory.
 const MOST: usize = 10_000;
@@ -25,7 +26,7 @@ const MOST_PAGES: usize = 1_000;
 pub(crate) async fn find(
     identity: &Identity,
     reader: &Arc<dyn Reader>,
-    query: &Query,
+    search: &Search,
     span: Span,
 ) -> Result<Part, Failure> {
     if !identity.plugin.has_find {
@@ -36,27 +37,33 @@ pub(crate) async fn find(
         );
         return Err(Failure::new(Stage::Fetch, Code::Unsupported, what));
     }
-    let result = found(identity, reader, query, span).await;
+    let result = found(identity, reader, search, span).await;
     result.map_err(|failure| failure.context("error getting all secrets"))
 }
 
 async fn found(
     identity: &Identity,
     reader: &Arc<dyn Reader>,
-    query: &Query,
+    search: &Search,
     span: Span,
 ) -> Result<Part, Failure> {
     let fetcher = &identity.fetcher;
     let began = Instant::now();
-    let listing = match fetcher.list(reader, query, span).await {
+    let listing = match fetcher.list(reader, &search.query, span).await {
         Ok(listing) => listing,
         Err(failure) => {
             if failure.code == Code::Absent {
-                fetcher.memory.searched(query, false, began);
+                fetcher.memory.searched(search, false, began);
             }
             return Err(failure);
         }
     };
+    // Before any value is asked for. To leave them out instead would take keys from the target whenever a rule changes.
+    if let Some(within) = &search.within {
+        for hit in &listing.found {
+            within.check_found(&identity.store, &hit.key)?;
+        }
+    }
     let mut members = BTreeMap::new();
     let (mut names, mut wanted) = (Vec::new(), Vec::new());
     for hit in &listing.found {
@@ -82,7 +89,7 @@ async fn found(
     }
     fetcher
         .memory
-        .searched(query, !members.is_empty(), listing.began);
+        .searched(search, !members.is_empty(), listing.began);
     Ok(Part::Members(members.into_iter().collect()))
 }
 

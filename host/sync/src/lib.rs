@@ -6,6 +6,7 @@
 
 mod absence;
 mod ambient;
+pub mod audit;
 mod credentials;
 mod doors;
 mod fetcher;

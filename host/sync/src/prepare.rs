@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postern_api::external_secret::StoreKind;
+use postern_core::audience;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::grant::Permits;
 use postern_core::plugin::{
     Credential, Digest, Needs, Options, PluginHost, Problem, Reference, Revision,
 };
-use postern_core::reference;
+use postern_core::reference::{self, Target};
 use postern_core::store::Store;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -379,12 +380,7 @@ impl Preparer {
             .references
             .iter()
             .filter(|r| ambient(r).is_none())
-            .map(|r| {
-                Ok(Needed {
-                    reference: r.clone(),
-                    located: reference::locate(store, schema, &r.pointer)?,
-                })
-            })
+            .map(|r| needed(store, plugin, r))
             .collect::<Result<Vec<_>, Failure>>()?;
         let referent = needed.iter().any(|n| n.located.namespace.is_none());
         Ok(Examined {
@@ -618,6 +614,25 @@ impl Preparer {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No invariant spans a panic here: each guarded value is one map or one option.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a reference leads, and for whom a token of it is.
+fn needed(store: &Store, plugin: &Revision, reference: &Reference) -> Result<Needed, Failure> {
+    let schema = &plugin.descriptor.config_schema;
+    let located = reference::locate(store, schema, &reference.pointer)?;
+    let audiences = match &located.target {
+        Target::ServiceAccount { audiences, .. } => {
+            audience::of_token(store, plugin, reference, audiences)?
+        }
+        Target::SecretKey { .. } | Target::Secret { .. } | Target::ConfigMapKey { .. } => {
+            Vec::new()
+        }
+    };
+    Ok(Needed {
+        reference: reference.clone(),
+        located,
+        audiences,
+    })
 }
 
 fn credential(needed: &Needed, resolved: &Resolved) -> Credential {

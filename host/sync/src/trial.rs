@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use postern_core::access::Allowance;
 use postern_core::failure::{Blame, Code, Failure, Stage};
 use postern_core::plan::{Read, Wanted};
 use postern_core::plugin::{Digest, Part, Pick, PluginHost, Query, RenderJob, Rendered, Revision};
@@ -76,7 +77,14 @@ pub(crate) struct Wish {
 #[derive(Clone)]
 pub(crate) enum Want {
     Object(Object, Pick),
-    Search(Query),
+    Search(Search),
+}
+
+/// A search, and what it may take in where the store is restricted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Search {
+    pub(crate) query: Query,
+    pub(crate) within: Option<Arc<Allowance>>,
 }
 
 pub(crate) fn want(read: &Read) -> Want {
@@ -89,7 +97,10 @@ pub(crate) fn want(read: &Read) -> Want {
             },
             object.pick.clone(),
         ),
-        Wanted::Search(query) => Want::Search(query.clone()),
+        Wanted::Search(query) => Want::Search(Search {
+            query: query.clone(),
+            within: read.within.clone(),
+        }),
     }
 }
 

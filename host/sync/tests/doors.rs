@@ -399,6 +399,28 @@ async fn a_service_account_token_is_requested_anew_where_there_is_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_token_is_requested_for_an_audience_that_the_store_does_not_name() {
+    let desk = ready();
+    let store = own(json!({"corp": {"wants": "elsewhere", "account": {"name": "sa"}}}));
+    let failure = desk.doors.check(&store).await.unwrap_err();
+    assert_eq!(failure.code, Code::InvalidConfig);
+    assert!(
+        failure
+            .public
+            .contains("for the audience \"elsewhere\", which the store does not name"),
+        "{failure}"
+    );
+    assert_eq!(
+        desk.read(&store, "team", &["db"]).await,
+        [Err(Code::InvalidConfig)]
+    );
+    assert_eq!(*desk.credentials.tokens.lock().unwrap(), 0);
+    let named = json!({"name": "sa", "audiences": ["elsewhere"]});
+    let store = own(json!({"corp": {"wants": "elsewhere", "account": named}}));
+    assert_eq!(desk.read(&store, "team", &["db"]).await, [ok("v-jwt1")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_certificate_goes_to_the_broker_and_into_no_guest() {
     let desk = ready();
     for (name, value) in [("cert", "CERT"), ("key", "KEY"), ("ca", "CA")] {

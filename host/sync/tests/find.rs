@@ -27,6 +27,7 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
         stores: BTreeMap::from([(store.id.clone(), store.clone())]),
         reads: vec![Read {
             store: store.id.clone(),
+            within: None,
             wanted: Wanted::Search(Query {
                 path: Some("prod/".into()),
                 tags: vec![],

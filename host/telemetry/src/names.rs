@@ -22,13 +22,25 @@ pub const RESULT: &str = "result";
 pub const DETAIL: &str = "detail";
 /// A file or folder.
 pub const PATH: &str = "path";
+/// What was asked for, in the audit record.
+pub const ACTION: &str = "action";
+/// Whether it was allowed, in the audit record.
+pub const DECISION: &str = "decision";
+/// A store's kind.
+pub const STORE_KIND: &str = "store_kind";
+/// Where an entry stands in its manifest.
+pub const ENTRY: &str = "entry";
+/// A remote key, or what is searched.
+pub const KEY: &str = "key";
+/// Why, for people.
+pub const REASON: &str = "reason";
 /// How many.
 pub const COUNT: &str = "count";
 /// How long, in milliseconds.
 pub const DURATION_MS: &str = "duration_ms";
 
 /// Every field name, for documents and tests.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 19] = [
     EXTERNAL_SECRET,
     STORE,
     PLUGIN,
@@ -40,6 +52,12 @@ pub const ALL: [&str; 13] = [
     RESULT,
     DETAIL,
     PATH,
+    ACTION,
+    DECISION,
+    STORE_KIND,
+    ENTRY,
+    KEY,
+    REASON,
     COUNT,
     DURATION_MS,
 ];

@@ -111,6 +111,7 @@ fn advice(code: Code) -> Advice {
         | Code::TemplateSourceMissing
         | Code::TargetOwned
         | Code::WriteFailed => made(code),
+        Code::AccessDenied | Code::AccessInvalid => access(code),
         Code::EgressDenied
         | Code::FilesDenied
         | Code::LimitExceeded
@@ -122,6 +123,35 @@ fn advice(code: Code) -> Advice {
         | Code::DigestMismatch
         | Code::Internal => guarded(code),
         Code::NoWayBack | Code::PluginMissing | Code::ClusterUnavailable => commanded(code),
+    }
+}
+
+fn access(code: Code) -> Advice {
+    match code {
+        Code::AccessInvalid => row(
+            "A StoreAccess or ClusterStoreAccess cannot be read, and closes its store.",
+            &[
+                "A pattern or a namespace selector has a mistake.",
+                "The object does not fit its schema, because the CRDs are of another version.",
+            ],
+            &[
+                "Correct the field that the message names.",
+                "Apply Postern's CRDs: `postern crds | kubectl apply --server-side -f -`.",
+            ],
+        ),
+        _ => row(
+            "No StoreAccess lets the namespace read this from the store. Nothing was sent to the backend.",
+            &[
+                "`remoteRef.key` is not among the keys that the namespace may read.",
+                "A search does not confine itself to keys that may be read.",
+                "The namespace reads only what a StoreAccess allows, and none names the store.",
+            ],
+            &[
+                "Compare the key with the patterns of the store's StoreAccess or ClusterStoreAccess.",
+                "Begin `find.path`, or `find.name.regexp` after `^`, with the prefix that may be read.",
+                "Ask whoever owns the store to allow it.",
+            ],
+        ),
     }
 }
 

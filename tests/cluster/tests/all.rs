@@ -8,6 +8,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "all/access.rs"]
+mod access;
 #[path = "all/admission.rs"]
 mod admission;
 #[path = "all/ces.rs"]

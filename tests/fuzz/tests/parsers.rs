@@ -109,6 +109,7 @@ fn external_secrets() {
                 .collect(),
             object,
             namespace_labels: BTreeMap::new(),
+            access: BTreeMap::new(),
             target: None,
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             settings: PlanSettings::default(),

@@ -3,13 +3,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::external_secret::StoreKind;
 use postern_api::{
-    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, Plugin, PluginGrant, SecretStore,
+    ClusterExternalSecret, ClusterSecretStore, ClusterStoreAccess, ExternalSecret, Plugin,
+    PluginGrant, SecretStore, StoreAccess,
 };
+use postern_core::access::AccessId;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::store::StoreId;
 
 use super::Mirror;
-use crate::world::{ObjectKey, SeenStore, State, Touched};
+use crate::world::{ObjectKey, SeenStore, State, Touched, access_id};
 
 /// ExternalSecrets.
 pub(crate) const EXTERNAL_SECRETS: Mirror<ExternalSecret, ObjectKey> = Mirror {
@@ -53,6 +55,26 @@ pub(crate) const CLUSTER_SECRET_STORES: Mirror<ClusterSecretStore, StoreId> = Mi
     see_malformed: |state, meta| see_unreadable_store(state, StoreKind::ClusterSecretStore, &meta),
     lose: State::lose_store,
     known: |state| state.store_ids(StoreKind::ClusterSecretStore),
+};
+
+/// StoreAccesses.
+pub(crate) const STORE_ACCESSES: Mirror<StoreAccess, AccessId> = Mirror {
+    kind: "StoreAccess",
+    id: access_id,
+    see: |state, object| state.see_store_access(&object),
+    see_malformed: |state, meta| state.see_unreadable_access(&meta),
+    lose: State::lose_access,
+    known: State::store_access_ids,
+};
+
+/// ClusterStoreAccesses.
+pub(crate) const CLUSTER_STORE_ACCESSES: Mirror<ClusterStoreAccess, AccessId> = Mirror {
+    kind: "ClusterStoreAccess",
+    id: access_id,
+    see: |state, object| state.see_cluster_store_access(&object),
+    see_malformed: |state, meta| state.see_unreadable_access(&meta),
+    lose: State::lose_access,
+    known: State::cluster_store_access_ids,
 };
 
 /// The metadata of managed Secrets.

@@ -3,6 +3,7 @@
 //! [`State`] is plain data with plain methods: an object goes in, the keys that it touches come out. It holds no Secret
 //! body, only metadata and hashes. [`World`] adds the lock. Each kind of object has a file of its own.
 
+mod access;
 mod cluster;
 mod external_secrets;
 mod namespaces;
@@ -12,13 +13,15 @@ mod targets;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_core::access::{Access, AccessId};
 use postern_core::fan_out::Namespace;
 use postern_core::plan::TargetMeta;
 use postern_core::store::StoreId;
 
+pub(crate) use self::access::id as access_id;
 pub(crate) use self::cluster::{ClusterEntry, FanOut};
 pub(crate) use self::stores::{Outlook, SeenStore, Standing, StoreEntry};
 
@@ -72,6 +75,8 @@ pub(crate) struct State {
     clusters: BTreeMap<String, ClusterEntry>,
     /// ExternalSecrets by the UID of the ClusterExternalSecret that made them.
     children: HashMap<String, BTreeSet<ObjectKey>>,
+    /// What restricts stores; few, and looked through.
+    access: BTreeMap<AccessId, Arc<Access>>,
     targets: HashMap<ObjectKey, TargetMeta>,
     known: HashMap<ObjectKey, Known>,
     /// Plugins and their grants.

@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    fn users_of(&self, id: &StoreId) -> Touched {
+    pub(super) fn users_of(&self, id: &StoreId) -> Touched {
         let users = self.by_store.get(id).into_iter().flatten();
         users
             .map(|key| (Key::ExternalSecret(key.clone()), Class::Changed))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kube_core::ResourceExt as _;
 use postern_api::ExternalSecret;
 use postern_api::external_secret::{
     ConversionStrategy, Data, DataFrom, DecodingStrategy, Find, MergeStrategy, MetadataPolicy,
@@ -11,6 +12,7 @@ use postern_api::external_secret::{
 
 use super::target::check_key;
 use super::{Observed, StoreState, invalid, store_id, unsupported};
+use crate::access::{self, Allowance, Denied};
 use crate::failure::{Code, Failure, Stage};
 use crate::plugin::{Pick, Query};
 use crate::re2::Pattern;
@@ -24,6 +26,8 @@ pub struct Read {
     pub store: StoreId,
     /// What.
     pub wanted: Wanted,
+    /// What a search may take in, where the store is restricted.
+    pub within: Option<Arc<Allowance>>,
 }
 
 /// An object, or all objects that match.
@@ -78,6 +82,16 @@ pub enum Position {
     Extract(usize),
     /// `spec.dataFrom[i].find`.
     Find(usize),
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Data(at) => write!(f, "spec.data[{at}]"),
+            Self::Extract(at) => write!(f, "spec.dataFrom[{at}].extract"),
+            Self::Find(at) => write!(f, "spec.dataFrom[{at}].find"),
+        }
+    }
 }
 
 /// What an entry does where its object, or the property of it, does not exist.
@@ -147,14 +161,14 @@ pub(super) fn all(
         let at = format!("spec.dataFrom[{index}]");
         let (wanted, entry) = data_from(index, from, &at)?;
         let store = source(object, from.source_ref.as_ref(), namespace, &at)?;
-        all.push((Read { store, wanted }, entry));
+        all.push((read(store, wanted), entry));
     }
     for (index, data) in object.spec.data.iter().flatten().enumerate() {
         let at = format!("spec.data[{index}]");
         check_key(&format!("{at}.secretKey"), &data.secret_key)?;
         let store = source(object, data.source_ref.as_ref(), namespace, &at)?;
         let wanted = one(&data.remote_ref, false, &format!("{at}.remoteRef"))?;
-        all.push((Read { store, wanted }, data_entry(index, data)));
+        all.push((read(store, wanted), data_entry(index, data)));
     }
     if all.is_empty() {
         return Err(invalid(
@@ -162,6 +176,47 @@ pub(super) fn all(
         ));
     }
     Ok(all.into_iter().unzip())
+}
+
+fn read(store: StoreId, wanted: Wanted) -> Read {
+    Read {
+        store,
+        wanted,
+        within: None,
+    }
+}
+
+/// What the namespace may not read of all that the ExternalSecret names. One that cannot be read at all has a failure of its
+/// own.
+pub(super) fn denied(observed: &Observed) -> Option<Denied> {
+    let namespace = observed.object.namespace().unwrap_or_default();
+    let (mut reads, entries) = all(&observed.object, &namespace).ok()?;
+    held_against(observed, &mut reads, &entries).err()
+}
+
+/// Puts into each search of a restricted store what it may take in. Errors: something may not be read.
+pub(super) fn confine(
+    observed: &Observed,
+    reads: &mut [Read],
+    entries: &[Entry],
+) -> Result<(), Failure> {
+    held_against(observed, reads, entries).map_err(|denied| denied.failure())
+}
+
+fn held_against(observed: &Observed, reads: &mut [Read], entries: &[Entry]) -> Result<(), Denied> {
+    let namespace = observed.object.namespace().unwrap_or_default();
+    let mut refusals = Vec::new();
+    for (read, entry) in reads.iter_mut().zip(entries) {
+        match access::judge(observed, &namespace, entry.position, read) {
+            Ok(within) => read.within = within,
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(Denied { refusals })
+    }
 }
 
 fn data_entry(index: usize, data: &Data) -> Entry {

@@ -32,6 +32,11 @@ fn was_deleted(object: &ExternalSecret) -> bool {
     was(object, names::reason::SECRET_DELETED)
 }
 
+/// Whether the last thing said of the object is that a StoreAccess does not allow what it reads.
+pub(super) fn was_denied(observed: &Observed) -> bool {
+    was(&observed.object, names::reason::STORE_ACCESS_DENIED)
+}
+
 fn was(object: &ExternalSecret, reason: &str) -> bool {
     let conditions = object.status.as_ref().and_then(|s| s.conditions.as_ref());
     conditions

@@ -14,7 +14,7 @@ pub struct Conditions(Vec<Condition>);
 
 /// One condition: any one of its selectors is enough, and without any it admits nobody.
 #[derive(Clone, Debug, PartialEq)]
-struct Condition {
+pub(crate) struct Condition {
     labels: Option<Selector>,
     names: Vec<String>,
     patterns: Vec<Pattern>,
@@ -24,7 +24,7 @@ impl Conditions {
     /// Reads conditions. A condition that cannot be judged must not open a store, so it is an error; the text names the field.
     pub(super) fn parse(conditions: &[StoreCondition]) -> Result<Self, String> {
         let all = conditions.iter().enumerate().map(|(at, condition)| {
-            parse(condition).map_err(|why| format!("spec.conditions[{at}].{why}"))
+            Condition::parse(condition).map_err(|why| format!("spec.conditions[{at}].{why}"))
         });
         all.collect::<Result<_, _>>().map(Self)
     }
@@ -47,7 +47,13 @@ impl Conditions {
 }
 
 impl Condition {
-    fn admits(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    /// Reads a condition. The error begins with the field.
+    pub(crate) fn parse(condition: &StoreCondition) -> Result<Self, String> {
+        parse(condition)
+    }
+
+    /// Whether a namespace with this name and these labels is meant.
+    pub(crate) fn admits(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         self.names.iter().any(|name| name == namespace)
             || self.labels.as_ref().is_some_and(|selector| selector.matches(labels))
             // Anywhere in the name: who means the whole name writes ^ and $.

@@ -10,6 +10,7 @@ mod outside;
 mod plugin;
 mod quickstart;
 mod registry;
+mod store_access;
 mod sync;
 mod target;
 mod templates;

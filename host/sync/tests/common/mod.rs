@@ -219,12 +219,18 @@ impl PluginHost for FakeHost {
             self.world().examined.push(credentials.to_vec());
             let config: Value = serde_json::from_str(config).unwrap();
             let fields = ["password", "certificate", "certificateKey", "ca", "account"];
+            let wants: Vec<String> = config
+                .get("wants")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .into_iter()
+                .collect();
             let references = fields
                 .iter()
                 .filter(|f| config.get(**f).is_some())
                 .map(|f| Reference {
                     pointer: format!("/{f}"),
-                    audiences: vec![],
+                    audiences: wants.clone(),
                     expires_in_s: None,
                     default_key: None,
                 });
@@ -637,6 +643,7 @@ pub fn whole(store: &Store, key: &str) -> Read {
     };
     Read {
         store: store.id.clone(),
+        within: None,
         wanted: Wanted::Object(plan::Object {
             key: key.into(),
             version: None,

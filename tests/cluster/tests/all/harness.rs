@@ -113,6 +113,15 @@ impl Stage {
         readiness
     }
 
+    /// Starts one more controller, with what this client may do.
+    pub fn control_as(&'static self, client: Client, options: Options) {
+        let host = Arc::clone(&self.host);
+        self.runtime.spawn(async move {
+            let forever = std::future::pending();
+            postern_controller::run(client, host, options, forever).await
+        });
+    }
+
     /// Starts one more controller, which runs until it is told to stop.
     pub fn control_until(
         &'static self,

@@ -26,6 +26,8 @@ mod drift;
 mod failures;
 #[path = "all/freshness.rs"]
 mod freshness;
+#[path = "all/handover.rs"]
+mod handover;
 #[path = "all/harness.rs"]
 mod harness;
 #[path = "all/isolation.rs"]

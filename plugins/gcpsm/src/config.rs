@@ -1,6 +1,7 @@
 //! The store's config, parsed once into a [`Config`] that cannot be wrong: later steps need no checks.
 
 use postern_plugin_shared::Address;
+use postern_plugin_shared::google::is_plain;
 use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
 
 use crate::raw::{Raw, RawEndpoints, RawFederation, RawWorkload, Selection};
@@ -52,14 +53,6 @@ pub struct Workload {
     pub location: Option<String>,
     /// Its name; none where the metadata server is asked.
     pub name: Option<String>,
-}
-
-impl Workload {
-    /// The workload identity pool of the cluster.
-    #[must_use]
-    pub fn pool(&self) -> String {
-        format!("{}.svc.id.goog", self.project)
-    }
 }
 
 /// A federated identity.
@@ -197,13 +190,6 @@ pub fn is_googles(address: &Address) -> bool {
 
 fn optional(text: String) -> Option<String> {
     Some(text).filter(|t| !t.is_empty())
-}
-
-/// Letters, digits and these others only, so that it stays one piece of a path and of a host's name.
-#[must_use]
-pub fn is_plain(text: &str, others: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
-    !text.is_empty() && text.chars().all(plain)
 }
 
 fn workload(raw: RawWorkload, project: Option<&str>, problems: &mut Vec<Problem>) -> Workload {

@@ -1,14 +1,14 @@
 //! What a config needs: which references, and exactly the servers that its authentication and its location lead to.
 
 use postern_plugin_shared::Address;
+use postern_plugin_shared::google::{ACTS_AS, Key, pool};
 use postern_sdk::{Credential, Endpoint, Needs, Problem, Reference};
 
 use crate::config::{
     Auth, Config, EXTERNAL, FEDERATED, Federated, KEY, Source, WORKLOAD, Workload,
 };
 use crate::external::External;
-use crate::key::Key;
-use crate::login::ACTS_AS;
+use crate::key::token_url;
 
 /// How long a ServiceAccount's token shall live: it is shown once.
 const TOKEN_LIFE_S: u32 = 900;
@@ -29,7 +29,7 @@ pub fn needs(config: &Config, credentials: &[Credential]) -> Result<Needs, Vec<P
         Auth::Key => {
             if let Some(credential) = given(KEY) {
                 let key = Key::parse(&credential.value).map_err(problem(KEY))?;
-                origins.push(key.token_url(places).map_err(problem(KEY))?.origin);
+                origins.push(token_url(&key, places).map_err(problem(KEY))?.origin);
             }
             vec![Reference::at(KEY)]
         }
@@ -81,7 +81,7 @@ fn acts_as_another(credential: &Credential) -> bool {
 
 fn of_workload(workload: &Workload) -> Reference {
     Reference {
-        audiences: vec![workload.pool()],
+        audiences: vec![pool(&workload.project)],
         expires_in_s: Some(TOKEN_LIFE_S),
         ..Reference::at(WORKLOAD)
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use postern_plugin_shared::Address;
+use postern_plugin_shared::google::is_account;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -153,10 +154,4 @@ fn impersonated(url: &str, places: &Places) -> Result<String, &'static str> {
     email.map(str::to_owned).ok_or(
         "has a service_account_impersonation_url that is not that of the store: see endpoints.iamCredentials",
     )
-}
-
-/// Whether a text names a service account, and nothing that would lead to another path.
-#[must_use]
-pub fn is_account(email: &str) -> bool {
-    email.contains('@') && crate::config::is_plain(email, "-_.@")
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use postern_plugin_shared::google::is_plain;
 use postern_sdk::{Failure, Found, Host, Page, Query};
 use serde::Deserialize;
 
-use crate::config::is_plain;
 use crate::server::Server;
 use crate::wire::{Tried, body};
 

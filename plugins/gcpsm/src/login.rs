@@ -1,29 +1,26 @@
 //! Credentials to an access token. A token is neither prolonged nor revoked: it lives an hour, and Google takes none of these
 //! back; a new one is asked for in its place.
 
+use postern_plugin_shared::google::{
+    ACCESS_TOKEN, Cluster, EXCHANGE, JWT, Key, SCOPE, Token, acts_as, granted, json_post, post,
+};
 use postern_plugin_shared::{encode, time};
-use postern_sdk::{Context, Credential, Failure, Host, HttpRequest, HttpResponse, Session};
+use postern_sdk::{Context, Credential, Failure, Host, HttpRequest, Session};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Auth, Config, EXTERNAL, FEDERATED, Federated, KEY, Source, WORKLOAD, Workload, is_plain,
+    Auth, Config, EXTERNAL, FEDERATED, Federated, KEY, Source, WORKLOAD, Workload,
 };
-use crate::external::{External, is_account};
-use crate::key::Key;
+use crate::external::External;
+use crate::key::{assertion, token_url};
 use crate::metadata;
-use crate::session::{Kept, Token};
-use crate::wire::{SCOPE, Tried, body, with_words};
-
-/// The annotation by which a ServiceAccount names the service account that it acts as.
-pub const ACTS_AS: &str = "annotation:iam.gke.io/gcp-service-account";
+use crate::session::Kept;
+use crate::wire::{Tried, body};
 
 /// A difference of clocks that Google overlooks; beyond it an assertion is of tomorrow or of yesterday.
 const SKEW_S: u64 = 60;
 
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const BY_ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Opens a session.
@@ -56,10 +53,10 @@ fn by_key(host: &dyn Host, config: &Config, credential: &Credential) -> Result<T
     let wrong =
         |what: &str| Failure::invalid_config(format!("the key that {KEY} refers to {what}"));
     let key = Key::parse(&credential.value).map_err(wrong)?;
-    let url = key.token_url(&config.places).map_err(wrong)?.base;
+    let url = token_url(&key, &config.places).map_err(wrong)?.base;
     let now = host.now_ns() / 1_000_000_000;
     let ask = |now: u64| {
-        let assertion = key.assertion(now, || host.random_u64())?;
+        let assertion = assertion(&key, now, || host.random_u64())?;
         let fields = [
             ("grant_type", BY_ASSERTION),
             ("assertion", assertion.as_str()),
@@ -96,22 +93,13 @@ fn by_workload(
         Some(value) => Ok(value.clone()),
         None => metadata::fact(host, &config.places, name),
     };
-    let (pool, project) = (workload.pool(), &workload.project);
-    let location = known(&workload.location, metadata::CLUSTER_LOCATION)?;
-    let name = known(&workload.name, metadata::CLUSTER_NAME)?;
-    let issuer = format!(
-        "https://container.googleapis.com/v1/projects/{project}/locations/{location}/clusters/{name}"
-    );
+    let cluster = Cluster {
+        project: workload.project.clone(),
+        location: known(&workload.location, metadata::CLUSTER_LOCATION)?,
+        name: known(&workload.name, metadata::CLUSTER_NAME)?,
+    };
     let subject = text(credential)?;
-    let exchange = json!({
-        "grant_type": EXCHANGE, "subject_token_type": JWT, "requested_token_type": ACCESS_TOKEN,
-        "subject_token": subject, "audience": format!("identitynamespace:{pool}:{issuer}"), "scope": SCOPE,
-    });
-    let url = format!(
-        "{}/v1/identitybindingtoken",
-        config.places.secure_token.base
-    );
-    let response = host.send(&json_post(url, &exchange, None))?;
+    let response = host.send(&cluster.trade(&config.places.secure_token.base, subject))?;
     let token = granted(&response, "the ServiceAccount's token", &[subject])?;
     match acts_as(credential)? {
         None => Ok(token),
@@ -243,23 +231,6 @@ fn impersonate(
     })
 }
 
-fn acts_as(credential: &Credential) -> Result<Option<String>, Failure> {
-    let Some((_, email)) = credential
-        .attributes
-        .iter()
-        .find(|(n, v)| n == ACTS_AS && !v.is_empty())
-    else {
-        return Ok(None);
-    };
-    if is_account(email) {
-        return Ok(Some(email.clone()));
-    }
-    Err(Failure::invalid_config(format!(
-        "the annotation iam.gke.io/gcp-service-account of the account of {} is no service account's address",
-        credential.pointer
-    )))
-}
-
 fn text(credential: &Credential) -> Result<&str, Failure> {
     std::str::from_utf8(&credential.value).map_err(|_| {
         Failure::invalid_config(format!("the token of {} is no text", credential.pointer))
@@ -273,94 +244,4 @@ fn form(url: &str, fields: &[(&str, &str)]) -> HttpRequest {
         .collect();
     let kind = "application/x-www-form-urlencoded";
     post(url.to_owned(), kind, pairs.join("&").into_bytes(), None)
-}
-
-fn json_post(url: String, body: &Value, token: Option<&str>) -> HttpRequest {
-    post(
-        url,
-        "application/json",
-        body.to_string().into_bytes(),
-        token,
-    )
-}
-
-fn post(url: String, kind: &str, body: Vec<u8>, token: Option<&str>) -> HttpRequest {
-    let mut headers = vec![("content-type".to_owned(), kind.to_owned())];
-    if let Some(token) = token {
-        headers.push(("authorization".to_owned(), format!("Bearer {token}")));
-    }
-    HttpRequest {
-        method: "POST".to_owned(),
-        url,
-        headers,
-        body: Some(body),
-        options: Vec::new(),
-    }
-}
-
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    expires_in: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refused {
-    error: Value,
-    error_description: String,
-}
-
-/// The token in the answer of a token endpoint (RFC 6749); `who` is who was shown to it.
-///
-/// # Errors
-/// `unauthenticated` where it refuses, others by status.
-pub fn granted(response: &HttpResponse, who: &str, sent: &[&str]) -> Result<Token, Failure> {
-    if response.status == 200 {
-        let given: Option<Granted> = serde_json::from_slice(&response.body).ok();
-        let given = given
-            .filter(|g| !g.access_token.is_empty())
-            .ok_or_else(|| Failure::unavailable(format!("the answer to {who} holds no token")))?;
-        return Ok(Token {
-            text: given.access_token,
-            life_s: given.expires_in,
-        });
-    }
-    let refused: Refused = serde_json::from_slice(&response.body).unwrap_or_default();
-    // A token endpoint says a word; Google's other servers an object with a message.
-    let (word, words) = match &refused.error {
-        Value::Object(error) => {
-            let member = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-            (member("status").to_owned(), member("message").to_owned())
-        }
-        error => (
-            error.as_str().unwrap_or_default().to_owned(),
-            refused.error_description,
-        ),
-    };
-    let word = if is_plain(&word, "_") && word.len() <= 40 {
-        word
-    } else {
-        "no reason".to_owned()
-    };
-    let status = response.status;
-    let failure = match status {
-        400 | 401 | 403 => {
-            Failure::unauthenticated(format!("Google does not accept {who} ({word})"))
-        }
-        429 => Failure::rate_limited(
-            format!("Google asks to slow down with {who}"),
-            response.retry_after_ms(),
-        ),
-        404 => Failure::not_found(format!(
-            "there is no token endpoint for {who}: check endpoints"
-        )),
-        _ => Failure {
-            retry_after_ms: response.retry_after_ms(),
-            ..Failure::unavailable(format!(
-                "the token endpoint answered {who} with status {status}"
-            ))
-        },
-    };
-    Err(with_words(failure, status, &words, sent))
 }

@@ -1,11 +1,10 @@
 //! The metadata server of a node: who the operator runs as, in which project and cluster. The host opens its address with
 //! `--ambient-identity` alone.
 
+use postern_plugin_shared::google::{Token, granted, is_plain};
 use postern_sdk::{Failure, Host, HttpRequest, HttpResponse};
 
-use crate::config::{Places, is_plain};
-use crate::login::granted;
-use crate::session::Token;
+use crate::config::Places;
 
 /// The project that the node is in.
 pub const PROJECT: &str = "project/project-id";

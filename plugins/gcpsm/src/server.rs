@@ -1,9 +1,10 @@
 //! Secret Manager as a call sees it: whose secrets, where, and with which token. Builds requests; sends none.
 
 use postern_plugin_shared::encode;
+use postern_plugin_shared::google::is_plain;
 use postern_sdk::{Context, Failure, HttpRequest};
 
-use crate::config::{Config, is_plain};
+use crate::config::Config;
 use crate::raw::Selection;
 use crate::session::Kept;
 use crate::wire::get;

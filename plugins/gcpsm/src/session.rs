@@ -13,14 +13,6 @@ pub struct Kept {
     pub project: Option<String>,
 }
 
-/// An access token, as it was given.
-pub struct Token {
-    /// The token.
-    pub text: String,
-    /// Its life in seconds.
-    pub life_s: Option<u64>,
-}
-
 impl Kept {
     /// The session of a call.
     ///

@@ -1,16 +1,9 @@
 //! Requests as Google's APIs want them and responses as they give them: headers, and what a status means. Pure.
 
+use postern_plugin_shared::google::{SCOPE, is_plain, with_words};
 use postern_sdk::{Failure, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::config::is_plain;
-
-/// The one scope that Secret Manager knows.
-pub const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-
-/// How long a backend's own words may be in a log.
-const DETAIL_LIMIT: usize = 300;
 
 /// A GET with a token.
 #[must_use]
@@ -179,22 +172,6 @@ pub fn is_closed_version(response: &HttpResponse) -> bool {
     response.status == 400
         && said.status == "FAILED_PRECONDITION"
         && closed.iter().any(|state| said.message.contains(state))
-}
-
-/// Adds the backend's words for logs, without anything we sent as a secret.
-pub(crate) fn with_words(failure: Failure, status: u16, words: &str, sent: &[&str]) -> Failure {
-    let mut text = words.to_owned();
-    for secret in sent.iter().filter(|s| !s.is_empty()) {
-        text = text.replace(secret, "<redacted>");
-    }
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text: String = text.chars().take(DETAIL_LIMIT).collect();
-    let failure = failure.with_detail("status", status.to_string());
-    if text.is_empty() {
-        failure
-    } else {
-        failure.with_detail("server-said", text)
-    }
 }
 
 /// The body of a success.

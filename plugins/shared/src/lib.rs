@@ -2,6 +2,8 @@
 //! and properties of JSON values. No component of its own, and nothing here knows a backend.
 
 #[cfg(feature = "jwt")]
+pub mod google;
+#[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod property;
 pub mod time;

@@ -2,14 +2,22 @@
 //! Two spec keys are served: `vault`, and `openBao`, which differs by the default mount and in that a
 //! property is never a path.
 
+use postern_plugin_shared::google::{Cluster, is_plain};
 use postern_plugin_shared::{Address, pem};
 use postern_sdk::{Context, Failure, Problem, parse_config, problems_as_failure};
 use serde::Deserialize;
 
-use crate::raw::{Raw, RawAppRole, RawAuth, RawCertificate, RawJwt, RawKubernetes, RawPassword};
+use crate::raw::{
+    Raw, RawAppRole, RawAuth, RawCertificate, RawGcp, RawJwt, RawKubernetes, RawPassword,
+};
 
 /// The name of the option by which the host says which key of `spec.provider` is in use.
 pub const KEY_OPTION: &str = "provider-key";
+
+/// Where the reference to the key of a Google service account stands.
+pub const GOOGLE_KEY: &str = "/auth/gcp/secretRef/secretAccessKeySecretRef";
+/// Where the reference to the account of a GKE workload stands.
+pub const GOOGLE_WORKLOAD: &str = "/auth/gcp/workloadIdentity/serviceAccountRef";
 
 /// A checked config.
 #[derive(Debug)]
@@ -28,6 +36,8 @@ pub struct Config {
     pub auth_namespace: Option<String>,
     /// How a token is got; none for an agent that adds it.
     pub auth: Option<Auth>,
+    /// Whether a node that has not seen our login yet must not answer.
+    pub read_your_writes: bool,
     /// Headers to send with each request.
     pub headers: Vec<(String, String)>,
     /// Where the roots come from.
@@ -95,6 +105,24 @@ pub enum Auth {
         /// Role.
         role: Option<String>,
     },
+    /// A service account of Google, which a signed token vouches for.
+    Google {
+        /// Mount.
+        path: String,
+        /// Role.
+        role: String,
+        /// Who signs.
+        signer: Signer,
+    },
+}
+
+/// Who signs for a service account of Google.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The service account's key.
+    Key,
+    /// Google, for a ServiceAccount of this cluster that may act as the service account.
+    Cluster(Cluster),
 }
 
 /// Where a JWT comes from.
@@ -182,6 +210,7 @@ fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
     }
     let ca = ca(raw.ca_bundle, raw.ca_provider.is_some(), &mut problems);
     let mut headers: Vec<_> = raw.headers.into_iter().collect();
+    let read_your_writes = raw.read_your_writes || raw.forward_inconsistent;
     if raw.read_your_writes && raw.forward_inconsistent {
         headers.push((
             "X-Vault-Inconsistent".to_owned(),
@@ -203,6 +232,7 @@ fn check(raw: Raw, open_bao: bool) -> Result<Config, Vec<Problem>> {
         namespace: raw.namespace.filter(|n| !n.is_empty()),
         auth_namespace: auth_namespace.filter(|n| !n.is_empty()),
         auth,
+        read_your_writes,
         headers,
         ca,
         tls,
@@ -226,7 +256,6 @@ fn ca(bundle: Option<String>, provider: bool, problems: &mut Vec<Problem>) -> Op
 
 /// The first configured method, in the order in which the External Secrets Operator tries them.
 fn auth(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Auth> {
-    let any_other = raw.iam.is_some() || raw.gcp.is_some();
     if raw.token_secret_ref.is_some() {
         return Some(Auth::Token);
     }
@@ -248,11 +277,10 @@ fn auth(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Auth> {
     if let Some(m) = raw.cert {
         return certificate(m, problems);
     }
-    if any_other {
-        problems.push(Problem::new(
-            "/auth",
-            "the methods iam and gcp are not supported yet",
-        ));
+    if raw.iam.is_some() {
+        problems.push(Problem::new("/auth/iam", "is not supported yet"));
+    } else if let Some(m) = raw.gcp {
+        return google(m, problems);
     } else if raw.present {
         problems.push(Problem::new("/auth", "names no authentication method"));
     }
@@ -364,6 +392,52 @@ fn certificate(raw: RawCertificate, problems: &mut Vec<Problem>) -> Option<Auth>
     Some(Auth::Certificate {
         path: mount(raw.path, "cert"),
         role: raw.vault_role.filter(|r| !r.is_empty()),
+    })
+}
+
+/// Who the operator runs as is not among the signers: whoever writes a store names the server that would get the token, and
+/// could go on with it to another.
+fn google(raw: RawGcp, problems: &mut Vec<Problem>) -> Option<Auth> {
+    if raw.role.is_empty() {
+        problems.push(Problem::new("/auth/gcp/role", "is missing"));
+    }
+    let signer = match (raw.secret_ref, raw.workload_identity) {
+        (Some(key), _) => {
+            if key.key.is_none() {
+                problems.push(Problem::new(GOOGLE_KEY, "is missing"));
+            }
+            Signer::Key
+        }
+        (None, Some(workload)) => {
+            let project = Some(workload.cluster_project).filter(|p| !p.is_empty());
+            let cluster = Cluster {
+                project: project.unwrap_or(raw.project),
+                location: workload.cluster_location,
+                name: workload.cluster_name,
+            };
+            let parts = [
+                ("clusterProjectID", &cluster.project),
+                ("clusterLocation", &cluster.location),
+                ("clusterName", &cluster.name),
+            ];
+            for (field, text) in parts {
+                if !is_plain(text, "-.:_") {
+                    let pointer = format!("/auth/gcp/workloadIdentity/{field}");
+                    problems.push(Problem::new(pointer, "is missing, or is no such name"));
+                }
+            }
+            Signer::Cluster(cluster)
+        }
+        (None, None) => {
+            let message = "name a key or a workload identity: Postern's own identity is never used";
+            problems.push(Problem::new("/auth/gcp", message));
+            return None;
+        }
+    };
+    Some(Auth::Google {
+        path: mount(raw.path, "gcp"),
+        role: raw.role,
+        signer,
     })
 }
 

@@ -2,9 +2,11 @@
 //! host presents itself (CA, client certificate, key) is named by the endpoint only, so that it never
 //! comes here as a credential.
 
+use postern_plugin_shared::google::pool;
 use postern_sdk::{Endpoint, Material, Needs, Reference};
 
-use crate::config::{Auth, Ca, Config};
+use crate::config::{Auth, Ca, Config, GOOGLE_KEY, GOOGLE_WORKLOAD, Signer};
+use crate::google::{IAM_CREDENTIALS, SECURE_TOKEN};
 
 /// The needs of a checked config.
 #[must_use]
@@ -12,7 +14,7 @@ pub fn needs(config: &Config) -> Needs {
     Needs {
         per_namespace: false,
         references: config.auth.as_ref().map(references).unwrap_or_default(),
-        endpoints: vec![endpoint(config)],
+        endpoints: endpoints(config),
         options: Vec::new(),
     }
 }
@@ -40,7 +42,31 @@ fn references(auth: &Auth) -> Vec<Reference> {
         }
         Auth::Password { pointer, .. } => vec![Reference::at(*pointer)],
         Auth::Certificate { .. } => Vec::new(),
+        Auth::Google { signer, .. } => match signer {
+            Signer::Key => vec![Reference::at(GOOGLE_KEY)],
+            Signer::Cluster(cluster) => vec![Reference {
+                audiences: vec![pool(&cluster.project)],
+                expires_in_s: Some(900),
+                ..Reference::at(GOOGLE_WORKLOAD)
+            }],
+        },
     }
+}
+
+/// The server, and where Google signs, Google.
+fn endpoints(config: &Config) -> Vec<Endpoint> {
+    let mut all = vec![endpoint(config)];
+    if let Some(Auth::Google {
+        signer: Signer::Cluster(_),
+        ..
+    }) = &config.auth
+    {
+        all.extend([SECURE_TOKEN, IAM_CREDENTIALS].map(|origin| Endpoint {
+            origin: origin.to_owned(),
+            ..Endpoint::default()
+        }));
+    }
+    all
 }
 
 fn endpoint(config: &Config) -> Endpoint {

@@ -5,6 +5,7 @@
 pub mod config;
 pub mod examine;
 pub mod find;
+pub mod google;
 pub mod login;
 mod raw;
 pub mod read;
@@ -51,24 +52,22 @@ impl Provider for Vault {
 
     /// With a session (or none needed) one look-up; otherwise a login that is closed again.
     fn probe(host: &dyn Host, context: &Context) -> Result<(), Failure> {
-        let config = Config::of(context)?;
-        match session(context)? {
-            Some(token) if !token.is_empty() => login::lookup(host, &config, token),
-            _ if config.auth.is_none() => Ok(()),
-            _ => {
-                let opened = login::open(host, &config, context)?;
-                let token = utf8(&opened.token)?;
-                let alive = login::lookup(host, &config, token);
-                login::close(host, &config, token)?;
-                alive
-            }
+        let (mut config, token) = of(context)?;
+        if !token.is_empty() {
+            return login::lookup(host, &config, token);
         }
+        if config.auth.is_none() {
+            return Ok(());
+        }
+        let opened = login::open(host, &config, context)?;
+        let token = login::resume(&opened.token, &mut config)?;
+        let alive = login::lookup(host, &config, token);
+        login::close(host, &config, token)?;
+        alive
     }
 
     fn get_batch(host: &dyn Host, context: &Context, requests: &[Request]) -> Vec<Outcome> {
-        let ready = Config::of(context)
-            .and_then(|config| Ok((config, session(context)?.unwrap_or_default())));
-        match ready {
+        match of(context) {
             Ok((config, token)) => read::get_batch(host, &config, token, requests),
             Err(failure) => requests
                 .iter()
@@ -84,19 +83,13 @@ impl Login for Vault {
     }
 
     fn renew(host: &dyn Host, context: &Context) -> Result<Session, Failure> {
-        login::renew(
-            host,
-            &Config::of(context)?,
-            session(context)?.unwrap_or_default(),
-        )
+        let (config, token) = of(context)?;
+        login::renew(host, &config, token)
     }
 
     fn close(host: &dyn Host, context: &Context) -> Result<(), Failure> {
-        login::close(
-            host,
-            &Config::of(context)?,
-            session(context)?.unwrap_or_default(),
-        )
+        let (config, token) = of(context)?;
+        login::close(host, &config, token)
     }
 }
 
@@ -108,8 +101,7 @@ impl Find for Vault {
         query: &Query,
         _after: Option<&str>,
     ) -> Result<Page, Failure> {
-        let config = Config::of(context)?;
-        let token = session(context)?.unwrap_or_default();
+        let (config, token) = of(context)?;
         find::list(host, &config, token, query).map_err(|failure| {
             let refused = read::refused_by_server(&failure) && !token.is_empty();
             if refused {
@@ -121,12 +113,12 @@ impl Find for Vault {
     }
 }
 
-fn session(context: &Context) -> Result<Option<&str>, Failure> {
-    context.session.as_deref().map(utf8).transpose()
-}
-
-fn utf8(token: &[u8]) -> Result<&str, Failure> {
-    std::str::from_utf8(token).map_err(|_| Failure::internal("the session is no text"))
+/// The config of a call, and its token; an empty one where there is none.
+fn of(context: &Context) -> Result<(Config, &str), Failure> {
+    let mut config = Config::of(context)?;
+    let session = context.session.as_deref().unwrap_or_default();
+    let token = login::resume(session, &mut config)?;
+    Ok((config, token))
 }
 
 export_provider!(Vault: login, find);

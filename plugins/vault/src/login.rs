@@ -1,11 +1,32 @@
-//! Credentials to a token. The session is the token's text; a static token is its own session, which is
-//! neither renewed nor revoked. Everything here happens in the namespace of the login.
+//! Credentials to a token. The session is the token's text, and behind a line break how far the node that gave it had come,
+//! where reads are to be answered by nodes that know the token; a static token is its own session, which is neither renewed
+//! nor revoked. Everything here happens in the namespace of the login.
 
 use postern_sdk::{Context, Credential, Failure, Host, HttpRequest, HttpResponse, Session};
 use serde_json::{Value, json};
 
 use crate::config::{Auth, Config};
+use crate::google;
 use crate::wire::{Call, body, encode, encode_segment, request, status_failure};
+
+/// How far a node has come, in its answers; in a request, how far the node must have come that answers.
+const INDEX: &str = "x-vault-index";
+
+/// The token of a session; what else it says becomes a header of every request.
+///
+/// # Errors
+/// `internal` for what is no session of ours.
+pub fn resume<'a>(session: &'a [u8], config: &mut Config) -> Result<&'a str, Failure> {
+    let text =
+        std::str::from_utf8(session).map_err(|_| Failure::internal("the session is no text"))?;
+    Ok(match text.split_once('\n') {
+        None => text,
+        Some((token, index)) => {
+            config.headers.push((INDEX.to_owned(), index.to_owned()));
+            token
+        }
+    })
+}
 
 /// Opens a session.
 ///
@@ -27,7 +48,7 @@ pub fn open(host: &dyn Host, config: &Config, context: &Context) -> Result<Sessi
             options: Vec::new(),
         });
     }
-    let (path, fields) = login(auth, context)?;
+    let (path, fields) = login(host, auth, context)?;
     let secrets: Vec<String> = fields
         .values()
         .filter_map(|v| v.as_str().map(str::to_owned))
@@ -39,6 +60,7 @@ pub fn open(host: &dyn Host, config: &Config, context: &Context) -> Result<Sessi
     };
     let response = host.send(&request(config, "POST", &format!("auth/{path}"), &call))?;
     session(
+        config,
         &response,
         "the login",
         &secrets.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -58,7 +80,7 @@ pub fn renew(host: &dyn Host, config: &Config, token: &str) -> Result<Session, F
         });
     }
     let response = host.send(&own(config, "POST", "renew-self", token, Some(json!({}))))?;
-    session(&response, "the renewal", &[token])
+    session(config, &response, "the renewal", &[token])
 }
 
 /// Revokes a session; a static token is not ours to revoke.
@@ -107,6 +129,7 @@ fn own(config: &Config, method: &str, verb: &str, token: &str, body: Option<Valu
 
 /// Path below `auth/` and body of a login.
 fn login(
+    host: &dyn Host,
     auth: &Auth,
     context: &Context,
 ) -> Result<(String, serde_json::Map<String, Value>), Failure> {
@@ -147,6 +170,11 @@ fn login(
             }
             format!("{}/login", encode(path))
         }
+        Auth::Google { path, role, signer } => {
+            add("role", role.clone());
+            add("jwt", google::token(host, context, role, signer)?);
+            format!("{}/login", encode(path))
+        }
     };
     Ok((path, fields))
 }
@@ -161,7 +189,12 @@ fn text(credential: &Credential) -> Result<String, Failure> {
 }
 
 /// The session in the answer to a login or a renewal.
-fn session(response: &HttpResponse, what: &str, sent: &[&str]) -> Result<Session, Failure> {
+fn session(
+    config: &Config,
+    response: &HttpResponse,
+    what: &str,
+    sent: &[&str],
+) -> Result<Session, Failure> {
     match response.status {
         200..=299 => {}
         400 | 401 | 403 => {
@@ -185,8 +218,13 @@ fn session(response: &HttpResponse, what: &str, sent: &[&str]) -> Result<Session
         .ok_or_else(|| Failure::unavailable(format!("the answer to {what} holds no token")))?;
     let seconds = auth["lease_duration"].as_u64().filter(|s| *s > 0);
     let renewable = auth["renewable"].as_bool().unwrap_or_default();
+    let seen = response.header(INDEX).filter(|_| config.read_your_writes);
+    let token = match seen {
+        Some(index) => format!("{token}\n{index}"),
+        None => token.to_owned(),
+    };
     Ok(Session {
-        token: token.as_bytes().to_vec(),
+        token: token.into_bytes(),
         expires_in_ms: seconds.and_then(|s| s.checked_mul(1000)),
         options: vec![("renewable".to_owned(), renewable.to_string())],
     })

@@ -62,7 +62,7 @@ pub struct RawAuth {
     pub jwt: Option<RawJwt>,
     pub cert: Option<RawCertificate>,
     pub iam: Option<Present>,
-    pub gcp: Option<Present>,
+    pub gcp: Option<RawGcp>,
 }
 
 impl RawAuth {
@@ -130,6 +130,35 @@ pub struct RawJwtAccount {
     pub service_account_ref: RawAccount,
     pub audiences: Option<Vec<String>>,
     pub expiration_seconds: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RawGcp {
+    pub path: Option<String>,
+    #[serde(default)]
+    pub role: String,
+    #[serde(rename = "projectID", default)]
+    pub project: String,
+    pub secret_ref: Option<RawGcpKey>,
+    pub workload_identity: Option<RawWorkload>,
+}
+
+#[derive(Deserialize)]
+pub struct RawGcpKey {
+    #[serde(rename = "secretAccessKeySecretRef")]
+    pub key: Option<Present>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RawWorkload {
+    #[serde(default)]
+    pub cluster_location: String,
+    #[serde(default)]
+    pub cluster_name: String,
+    #[serde(rename = "clusterProjectID", default)]
+    pub cluster_project: String,
 }
 
 #[derive(Deserialize)]

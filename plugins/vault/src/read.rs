@@ -123,7 +123,7 @@ fn object(
         (_, Value::Null) => Err(Failure::absent(format!("there is no secret at {what}"))),
         (KvVersion::V1, Value::Object(members)) => Ok((members, None)),
         (KvVersion::V2, Value::Object(mut versioned)) => match versioned.remove("data") {
-            Some(Value::Object(members)) => Ok((members, tag(&versioned["metadata"]))),
+            Some(Value::Object(members)) => Ok((members, versioned.get("metadata").and_then(tag))),
             Some(Value::Null) => Err(Failure::absent(format!("the version of {what} is deleted"))),
             _ => Err(not_kv(&what)),
         },

@@ -115,7 +115,7 @@ fn points_at_what_is_wrong() {
     assert_eq!(problems(r#"{"server":"https://v","auth":{}}"#), ["/auth"]);
     assert_eq!(
         problems(r#"{"server":"https://v","auth":{"iam":{}}}"#),
-        ["/auth"]
+        ["/auth/iam"]
     );
     assert_eq!(
         problems(r#"{"server":"https://v","auth":{"jwt":{}}}"#),

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use postern_test_kit::endpoint::{TestEndpoint, Transport};
-use postern_test_kit::gcp::SecretManager;
+use postern_test_kit::gcp::{self, SecretManager};
+use postern_test_kit::kvserver::{CountingVault, JwtRole, Vaultlike as _};
 use serde_json::json;
 
 use crate::harness::{Place, condition, eventually, reads, text};
@@ -194,6 +195,86 @@ async fn the_page_of_the_provider_gcpsm_is_true() {
             "{store}"
         );
     }
+}
+
+/// Each store of the page logs in its own way; tokens of the API server vouch for two of them.
+#[tokio::test]
+async fn the_page_of_the_provider_vault_is_true() {
+    let place = Place::new("page-vault").await;
+    apply(&place, surroundings(&place, ["shared-v", "team-v"])).await;
+    let vault = CountingVault::start().unwrap();
+    vault.put(
+        "secret",
+        "team-v/database",
+        json!({"password": "of-before"}),
+    );
+    vault.put(
+        "secret",
+        "team-v/database",
+        json!({"password": "correct horse", "pool": {"size": 5}}),
+    );
+    let owner = json!({"owner": "team-v"}).as_object().cloned().unwrap();
+    vault.put_custom_metadata("secret", "team-v/database", owner);
+    for service in ["mail", "web"] {
+        vault.put(
+            "secret",
+            &format!("team-v/services/{service}"),
+            json!({"of": service}),
+        );
+    }
+    vault.policy(
+        "team-v",
+        &["secret/data/team-v/*", "secret/metadata/team-v/*"],
+    );
+    vault.approle("role-of-team-v", "secret-id-of-team-v", &["team-v"]);
+    vault.userpass("team-v", "password-of-team-v", &["team-v"]);
+    let role = |subject: &str, audience: Option<&str>| JwtRole {
+        policies: vec!["team-v".to_owned()],
+        subject: Some(subject.to_owned()),
+        audience: audience.map(str::to_owned),
+    };
+    let account = "system:serviceaccount:team-v:reader";
+    vault.kubernetes_role("kubernetes", "team-v", role(account, None));
+    vault.jwt_role("jwt", "team-v", role(account, Some("vault")));
+    vault.jwt_role("gcp", "team-v", role(gcp::ACCOUNT, Some("vault/team-v")));
+    let key = json!(gcp::key_file("https://oauth2.googleapis.com/token")).to_string();
+    let page = manifests("vault.md")
+        .replace("hvs.example", &vault.issue_token(&["team-v"]))
+        .replace(r#"'{"type": "service_account"}'"#, &key)
+        .replace("https://vault.example.com:8200", vault.url());
+    apply(&place, page).await;
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), "team-v");
+    let made = async |name: &str| {
+        eventually(&format!("team-v has {name}"), || async {
+            secrets.get_opt(name).await.unwrap()
+        })
+        .await
+    };
+    let secret = made("app").await;
+    let keys = ["password", "size", "first", "owner", "mail", "web"];
+    let read = keys.map(|key| text(&secret, key).unwrap_or_default());
+    let want = [
+        "correct horse",
+        "5",
+        "of-before",
+        "team-v",
+        r#"{"of":"mail"}"#,
+        r#"{"of":"web"}"#,
+    ];
+    assert_eq!(read, want, "{:?}", secret.data);
+    for store in ["by-approle", "by-kubernetes", "by-jwt", "by-ldap", "by-gcp"] {
+        let mut spec = reads(store, &[("password", "team-v/database#password")]);
+        spec["target"] = json!({"name": store});
+        let manifest = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+            "metadata": {"name": store, "namespace": "team-v"}, "spec": spec});
+        apply(&place, manifest.to_string()).await;
+        assert_eq!(
+            text(&made(store).await, "password").unwrap(),
+            "correct horse",
+            "{store}"
+        );
+    }
+    assert_eq!(vault.logins(), 5);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ struct State {
     secrets: Secrets,
     tokens: Tokens,
     fault: Option<Fault>,
+    /// Secrets that nobody may touch.
+    denied: BTreeSet<String>,
     /// Permissions whose quota is used up.
     throttled: BTreeSet<String>,
     requests: BTreeMap<String, u64>,
@@ -84,6 +86,7 @@ impl SecretManager {
             secrets: Secrets::default(),
             tokens: Tokens::default(),
             fault: None,
+            denied: BTreeSet::new(),
             throttled: BTreeSet::new(),
             requests: BTreeMap::new(),
             ahead: 0,
@@ -181,6 +184,11 @@ impl SecretManager {
         self.api.lock().tokens.accounts.insert(email.to_owned());
     }
 
+    /// Takes all permissions on a secret from everybody.
+    pub fn deny(&self, id: &str) {
+        self.api.lock().denied.insert(id.to_owned());
+    }
+
     // === how it misbehaves ===
 
     /// Misbehaves from now on.
@@ -188,10 +196,11 @@ impl SecretManager {
         self.api.lock().fault = Some(fault);
     }
 
-    /// Behaves again, and has quota for everything.
+    /// Behaves again, has quota for everything, and denies no secret.
     pub fn clear_fault(&self) {
         let mut state = self.api.lock();
         state.fault = None;
+        state.denied.clear();
         state.throttled.clear();
     }
 
@@ -274,7 +283,11 @@ impl State {
         }
         let known =
             [SecretManager::PROJECT, SecretManager::NUMBER].contains(&target.project.as_str());
-        if !known || !rights.is_none_or(|rights| rights.contains(&permission)) {
+        let closed = target
+            .secret
+            .as_ref()
+            .is_some_and(|id| self.denied.contains(id));
+        if closed || !known || !rights.is_none_or(|rights| rights.contains(&permission)) {
             return denied(&permission, &target.resource);
         }
         self.secrets.reply(asked, target, now)

@@ -107,8 +107,12 @@ impl Share {
 /// What there is to know about one absence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// This identity (and so this revision of the plugin) has once had a value of the object.
+    /// This revision of the plugin has once had a value of the object.
     pub known: bool,
+    /// It has once served the whole ExternalSecret, so that nothing of its target came from an object that is not known.
+    pub served: bool,
+    /// It has had a value since the store's config or credential was changed: it asks at a place where something is.
+    pub works: bool,
     /// For how long it has been held back.
     pub held: Option<Duration>,
     /// Among all objects of the identity.
@@ -129,12 +133,20 @@ pub enum Verdict {
 /// Why an absence is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// This revision of the plugin has never had a value of it.
+    /// This revision of the plugin has never had a value of it, or none of anything since the store was changed.
     FirstPass,
     /// Too many objects are gone at once.
     Mass(Share),
     /// It was held back before, and its time has not come.
     Still,
+}
+
+impl Evidence {
+    /// Whether this is a first look, which says nothing: no value has been had of the object, or none at all as whom is
+    /// asked now.
+    const fn is_first_look(&self) -> bool {
+        !(self.works && (self.known || self.served))
+    }
 }
 
 /// Decides. Once held back, an absence is believed when it has lasted for an interval.
@@ -144,12 +156,12 @@ pub fn judge(evidence: &Evidence, interval: Duration) -> Verdict {
         Some(held) if lasted(held, interval) => Verdict::Believe,
         Some(_) => Verdict::Hold(match mass(evidence) {
             Some(share) => Why::Mass(share),
-            None if !evidence.known => Why::FirstPass,
+            None if evidence.is_first_look() => Why::FirstPass,
             None => Why::Still,
         }),
         None => match mass(evidence) {
             Some(share) => Verdict::Hold(Why::Mass(share)),
-            None if !evidence.known => Verdict::Hold(Why::FirstPass),
+            None if evidence.is_first_look() => Verdict::Hold(Why::FirstPass),
             None => Verdict::Believe,
         },
     }
@@ -178,7 +190,7 @@ pub fn held_back(why: Why, key: &str, store: &str, plugin: &Digest) -> Failure {
     let what = match why {
         Why::FirstPass => {
             format!(
-                "key \"{key}\" of {store} is said not to exist, and has not been seen since this plugin began to ask"
+                "key \"{key}\" of {store} is said not to exist, and has not been seen since this plugin began to ask with this config and credential"
             )
         }
         Why::Mass(share) => format!(
@@ -380,6 +392,8 @@ mod tests {
         for (name, known, held, all, sample, believed) in table {
             let evidence = Evidence {
                 known,
+                served: false,
+                works: true,
                 held,
                 all,
                 sample,
@@ -387,6 +401,24 @@ mod tests {
             let verdict = judge(&evidence, Duration::from_secs(3600));
             assert_eq!(verdict == Verdict::Believe, believed, "{name}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn a_first_look_is_believed_only_of_one_who_has_had_values_and_served_the_whole() {
+        let believed = |works, known, served| {
+            let evidence = Evidence {
+                known,
+                served,
+                works,
+                held: None,
+                all: share(1, 10),
+                sample: share(1, 10),
+            };
+            judge(&evidence, Duration::from_secs(3600)) == Verdict::Believe
+        };
+        assert!(believed(true, true, false) && believed(true, false, true));
+        assert!(!believed(true, false, false));
+        assert!(!believed(false, true, true));
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Remembers per identity which objects had a value and which are said not to exist, and has an absence that would cost a
+//! Remembers which objects of a store had a value and which are said not to exist, and has an absence that would cost a
 //! target something confirmed by a second fetch.
 //!
-//! Kept are keyed hashes of all objects, the names of a small sample, and times; never a value. Whether an absence is
-//! believed, `postern_core::absence` decides.
+//! Kept are keyed hashes of all objects, the names of a small sample, whose targets are made of them, and times; never a
+//! value. A memory outlives a change of the store's config or credential, not one of the plugin. Whether an absence is believed,
+//! `postern_core::absence` decides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::fetcher::{Object, Reader, Span};
 use crate::identity::Identity;
 use crate::trial::{Search, Want, want};
 
-/// Objects that one identity remembers; beyond it, an object counts as never seen, which only holds an absence back.
+/// Objects that are remembered of one store; beyond it, an object counts as never seen, which only holds an absence back.
 const MOST: usize = 1 << 16;
 /// Objects that are asked together with an absent one, to see whether it is alone.
 const SAMPLE: usize = 64;
@@ -46,27 +48,71 @@ struct Seen {
     began: Instant,
 }
 
-/// What one identity remembers: objects, and searches as wholes.
+/// What is remembered: objects, searches as wholes, and who had a target made of them.
 #[derive(Hash)]
 enum Thing<'a> {
     Object(&'a Object),
     Search(&'a Search),
+    Served { namespace: &'a str, name: &'a str },
 }
 
 #[derive(Default)]
 struct Inner {
     seen: HashMap<u64, Seen>,
     sample: HashMap<u64, (Object, Pick)>,
+    /// ExternalSecrets that were synced: all that their targets are made of has been seen.
+    served: HashSet<u64>,
+}
+
+/// What one revision of a plugin has said of a store's objects, to whichever of its identities.
+#[derive(Default)]
+pub(crate) struct Records {
+    keys: RandomState,
+    inner: Mutex<Inner>,
 }
 
 /// What one identity knows of its objects.
 #[derive(Default)]
 pub(crate) struct Memory {
-    keys: RandomState,
-    inner: Mutex<Inner>,
+    records: Arc<Records>,
+    /// It has had a value itself, or needs nobody for that. One that has not may ask at the wrong place.
+    works: AtomicBool,
 }
 
 impl Memory {
+    /// The memory of a new identity. What was held back is held back anew: it was another's word. `self_contained` is one
+    /// whose plugin has no door to anywhere: what it knows stands in the store's config.
+    pub(crate) fn of(records: Arc<Records>, self_contained: bool) -> Self {
+        for seen in records.lock().seen.values_mut() {
+            if let State::Absent { held, .. } = &mut seen.state {
+                *held = None;
+            }
+        }
+        Self {
+            records,
+            works: AtomicBool::new(self_contained),
+        }
+    }
+
+    /// A sync of this ExternalSecret came to its end: what it reads has been seen, or was not there and is believed not to be.
+    pub(crate) fn served(&self, namespace: &str, name: &str) {
+        let hash = self.hash(&Thing::Served { namespace, name });
+        let mut inner = self.lock();
+        if inner.served.len() < MOST {
+            inner.served.insert(hash);
+        }
+    }
+
+    fn has_served(&self, plan: &SyncPlan) -> bool {
+        let hash = self.hash(&Thing::Served {
+            namespace: &plan.namespace,
+            name: &plan.name,
+        });
+        let inner = self.lock();
+        // One that forgets objects cannot tell which it has never seen.
+        inner.seen.len() < MOST && inner.served.contains(&hash)
+    }
+
     /// An object was fetched. A failure other than an absence says nothing of whether it exists.
     pub(crate) fn saw(
         &self,
@@ -79,7 +125,8 @@ impl Memory {
         if with_value.is_none() && !is_absent(answer) {
             return;
         }
-        let hash = self.keys.hash_one(Thing::Object(object));
+        self.works.fetch_or(with_value.is_some(), Ordering::SeqCst);
+        let hash = self.hash(&Thing::Object(object));
         let mut inner = self.lock();
         if !inner.note(hash, with_value.is_some(), began) {
             return;
@@ -93,20 +140,23 @@ impl Memory {
 
     /// A search was made, and found something or nothing.
     pub(crate) fn searched(&self, search: &Search, found: bool, began: Instant) {
-        let hash = self.keys.hash_one(Thing::Search(search));
+        self.works.fetch_or(found, Ordering::SeqCst);
+        let hash = self.hash(&Thing::Search(search));
         self.lock().note(hash, found, began);
     }
 
     /// What is known about an absence, as of now. `pass` is how far back an absence counts as of the same pass.
     fn evidence(&self, thing: &Thing<'_>, pass: Duration) -> Evidence {
         let inner = self.lock();
-        let (known, held) = match inner.seen.get(&self.keys.hash_one(thing)).map(|s| s.state) {
+        let (known, held) = match inner.seen.get(&self.hash(thing)).map(|s| s.state) {
             None => (false, None),
             Some(State::Present) => (true, None),
             Some(State::Absent { known, held, .. }) => (known, held.map(|at| at.elapsed())),
         };
         Evidence {
             known,
+            served: false,
+            works: self.works.load(Ordering::SeqCst),
             held,
             all: share(inner.seen.values(), pass),
             sample: share(inner.sample.keys().filter_map(|h| inner.seen.get(h)), pass),
@@ -115,7 +165,7 @@ impl Memory {
 
     /// A sync has been told to wait for this.
     fn hold(&self, thing: &Thing<'_>) {
-        let hash = self.keys.hash_one(thing);
+        let hash = self.hash(thing);
         if let Some(Seen {
             state: State::Absent { held, .. },
             ..
@@ -128,7 +178,7 @@ impl Memory {
     /// Objects that had values when last asked. Those that are absent leave the sample once they are of an older pass.
     fn sample(&self, pass: Duration) -> Vec<(Object, Pick)> {
         let mut inner = self.lock();
-        let Inner { seen, sample } = &mut *inner;
+        let Inner { seen, sample, .. } = &mut *inner;
         sample.retain(|hash, _| seen.get(hash).is_some_and(|s| counts(s, pass)));
         let present = |hash: &u64| {
             seen.get(hash)
@@ -141,6 +191,16 @@ impl Memory {
             .collect()
     }
 
+    fn hash(&self, thing: &Thing<'_>) -> u64 {
+        self.records.keys.hash_one(thing)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.records.lock()
+    }
+}
+
+impl Records {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No invariant spans a panic: each change is one insertion.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -229,7 +289,10 @@ impl Doubt<'_> {
 
     fn evidence(&self, n: usize) -> Evidence {
         let memory = &self.identity.fetcher.memory;
-        memory.evidence(&self.thing(n), self.pass())
+        Evidence {
+            served: memory.has_served(self.plan),
+            ..memory.evidence(&self.thing(n), self.pass())
+        }
     }
 
     fn verdict(&self, n: usize) -> Verdict {
@@ -341,5 +404,18 @@ impl Doors {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a sync of this plan came to its end. While a plugin is on trial another revision may have answered for it.
+    pub(crate) async fn note_served(&self, plan: &SyncPlan, due: Instant) {
+        for store in plan.stores.values() {
+            let asked = asked(&self.preparer, store, &plan.namespace, due).await;
+            if let Ok((_, identity)) = asked
+                && identity.plugin.fallback.is_none()
+            {
+                let memory = &identity.fetcher.memory;
+                memory.served(&plan.namespace, &plan.name);
+            }
+        }
     }
 }

@@ -160,6 +160,12 @@ impl Doors {
     /// Guarantees: a target that shall not be, or that lacks an entry, does so because the backend has said twice that
     /// the objects do not exist, and the brake on absences let it pass; see `postern_core::absence`.
     pub async fn produce(&self, plan: &SyncPlan, due: Instant) -> Result<Produced, Unshaped> {
+        let produced = self.make(plan, due).await?;
+        self.note_served(plan, due).await;
+        Ok(produced)
+    }
+
+    async fn make(&self, plan: &SyncPlan, due: Instant) -> Result<Produced, Unshaped> {
         let mut answers = self
             .fetch(&plan.stores, &plan.reads, &plan.namespace, due)
             .await;
@@ -273,9 +279,10 @@ impl Doors {
         self.preparer.counters.fetches()
     }
 
-    /// A store is gone: what was counted of it is told no longer.
+    /// A store is gone: what was counted of it is told no longer, and what was known of its objects is forgotten.
     pub fn stop_counting(&self, store: &StoreId) {
         self.preparer.counters.gone(store);
+        self.preparer.drop_records(store);
     }
 
     async fn fetch_from(

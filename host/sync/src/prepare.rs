@@ -17,10 +17,11 @@ use postern_core::plugin::{
     Credential, Digest, Needs, Options, PluginHost, Problem, Reference, Revision,
 };
 use postern_core::reference::{self, Target};
-use postern_core::store::Store;
+use postern_core::store::{Store, StoreId};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::absence::{Memory, Records};
 use crate::ambient::{self, Ambient};
 use crate::credentials::{self, Credentials, Needed, ObjectName, Resolved, Version};
 use crate::doors::Pending;
@@ -43,6 +44,15 @@ struct Edition {
     digest: Digest,
     permits: Permits,
     config: Arc<str>,
+}
+
+/// Whose word a memory of objects is: it outlives a change of config or credential.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Lineage {
+    store: StoreId,
+    uid: String,
+    digest: Digest,
+    asking: Option<String>,
 }
 
 /// What the config needs, before any credential is read.
@@ -129,6 +139,7 @@ pub(crate) struct Preparer {
     pub(crate) counters: Arc<Counters>,
     pending: Arc<dyn Pending>,
     namer: Namer,
+    records: Mutex<HashMap<Lineage, Arc<Records>>>,
     rooms: Mutex<HashMap<String, Vec<Arc<Room>>>>,
     closing: Mutex<JoinSet<()>>,
 }
@@ -147,6 +158,7 @@ impl Preparer {
             pending,
             counters: Arc::default(),
             namer: Namer::new()?,
+            records: Mutex::default(),
             rooms: Mutex::default(),
             closing: Mutex::default(),
         })
@@ -579,8 +591,35 @@ impl Preparer {
             in_flight: self.settings.in_flight_per_identity.max(1),
             linger: self.settings.linger,
         };
-        let fetcher = Fetcher::new(bounds, self.pending.clone(), self.counters.clone());
+        let fetcher = Fetcher::new(
+            bounds,
+            self.pending.clone(),
+            self.counters.clone(),
+            self.memory(&parts),
+        );
         Identity::new(parts, Keeper::new(self.counters.clone()), fetcher)
+    }
+
+    /// What is remembered of the store's objects; it is this revision's word, and this namespace's where that matters.
+    fn memory(&self, parts: &Parts) -> Memory {
+        let lineage = Lineage {
+            store: parts.store.id.clone(),
+            uid: parts.store.uid.clone(),
+            digest: parts.plugin.digest.clone(),
+            asking: parts.asking.clone(),
+        };
+        let mut records = lock(&self.records);
+        records.retain(|known, _| {
+            let same_store = known.store == lineage.store;
+            !same_store || (known.uid == lineage.uid && known.digest == lineage.digest)
+        });
+        let records = records.entry(lineage).or_default();
+        Memory::of(records.clone(), parts.plugin.descriptor.asks.is_empty())
+    }
+
+    /// Nothing is remembered of a store that is gone.
+    pub(crate) fn drop_records(&self, store: &StoreId) {
+        lock(&self.records).retain(|known, _| known.store != *store);
     }
 
     async fn resolve_all(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use postern_api::external_secret::DeletionPolicy;
+use postern_api::external_secret::{DeletionPolicy, StoreKind};
 use postern_core::absence::{ANNOTATION_ACCEPT, Produced, Rule};
 use postern_core::failure::{Code, Failure};
 use postern_core::plan::{Entry, Position, SyncPlan};
@@ -33,7 +33,7 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, keys: &[&str]) -> SyncPlan {
             interval: INTERVAL,
             at_stake: true,
         },
-        ..SyncPlan::plain("team", "es", "target")
+        ..SyncPlan::plain("team", &format!("es-of-{}", keys.join("-")), "target")
     }
 }
 
@@ -161,6 +161,87 @@ async fn what_was_never_seen_is_held_for_an_interval_whatever_the_number() {
     assert!(failure.public.contains("not been seen"), "{failure}");
     sleep(INTERVAL).await;
     assert_eq!(goes(&desk, &plans[3]).await, Ok(true));
+}
+
+/// The same plans after somebody has changed the store's config.
+fn after_a_change(plans: &[SyncPlan], provider: &str) -> Vec<SyncPlan> {
+    let config = match provider {
+        "closed" => json!({"perNamespace": false}),
+        _ => json!({"url": "https://other.corp:8200"}),
+    };
+    let store = store_in(StoreKind::SecretStore, 2, json!({provider: config}));
+    let stores = BTreeMap::from([(store.id.clone(), store)]);
+    let changed = plans.iter().map(|plan| SyncPlan {
+        stores: stores.clone(),
+        ..plan.clone()
+    });
+    changed.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_change_of_the_store_one_goes_where_others_have_values() {
+    let (desk, plans) = with_objects(10);
+    all_live(&desk, &plans).await;
+    vanish(&desk, [3]);
+    let plans = after_a_change(&plans, "plain");
+    assert_eq!(goes(&desk, &plans[3]).await, Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_change_of_the_store_that_finds_nothing_there_is_held_whatever_the_number() {
+    for n in [1, 4, 10] {
+        let (desk, plans) = with_objects(n);
+        all_live(&desk, &plans).await;
+        vanish(&desk, 0..n);
+        let plans = after_a_change(&plans, "plain");
+        for plan in &plans {
+            assert_eq!(goes(&desk, plan).await, Err(Code::MassAbsence), "{n}");
+        }
+        sleep(INTERVAL).await;
+        assert_eq!(goes(&desk, &plans[0]).await, Ok(true), "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_back_before_a_change_of_the_store_is_held_back_anew() {
+    let (desk, plans) = with_objects(6);
+    all_live(&desk, &plans).await;
+    vanish(&desk, 0..6);
+    assert_eq!(goes(&desk, &plans[0]).await, Err(Code::MassAbsence));
+    sleep(INTERVAL).await;
+    let plans = after_a_change(&plans, "plain");
+    assert_eq!(goes(&desk, &plans[0]).await, Err(Code::MassAbsence));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_values_stand_in_the_store_a_change_of_it_takes_away_one_and_not_many() {
+    for (n, gone) in [(1, Ok(true)), (5, Err(Code::MassAbsence))] {
+        let (desk, _) = with_objects(n);
+        let store = own(json!({"closed": {}}));
+        let key = |n: usize| plan(&store, DeletionPolicy::Delete, &[&n.to_string()]);
+        let plans: Vec<_> = (0..n).map(key).collect();
+        all_live(&desk, &plans).await;
+        vanish(&desk, 0..n);
+        let plans = after_a_change(&plans, "closed");
+        assert_eq!(goes(&desk, &plans[0]).await, gone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_never_had_a_value_takes_nothing_from_one_who_was_served() {
+    let (desk, plans) = with_objects(2);
+    let store = plans[0].stores.values().next().unwrap().clone();
+    let name = |keys: &[&str]| SyncPlan {
+        name: "app".into(),
+        ..plan(&store, DeletionPolicy::Delete, keys)
+    };
+    let more = name(&["0", "none"]);
+    assert_eq!(goes(&desk, &more).await, Err(Code::MassAbsence));
+    assert_eq!(goes(&desk, &name(&["0"])).await, Ok(false));
+    // Held back once, it waits all the same; another one does not.
+    assert_eq!(goes(&desk, &more).await, Err(Code::MassAbsence));
+    let produced = produce(&desk, &name(&["0", "nobody"])).await.unwrap();
+    assert_eq!(produced.missing.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,6 +116,7 @@ impl Fetcher {
         bounds: Bounds,
         pending: Arc<dyn Pending>,
         counters: Arc<Counters>,
+        memory: Memory,
     ) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -123,7 +124,7 @@ impl Fetcher {
             bounds,
             pending,
             counters,
-            memory: Memory::default(),
+            memory,
         })
     }
 

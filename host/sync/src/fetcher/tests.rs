@@ -121,7 +121,7 @@ fn desk(batch_size: usize, in_flight: usize, backend: Backend) -> Desk {
         in_flight,
         linger: Duration::from_millis(2),
     };
-    let fetcher = Fetcher::new(bounds, syncs.clone(), counters.clone());
+    let fetcher = Fetcher::new(bounds, syncs.clone(), counters.clone(), Memory::default());
     Desk {
         fetcher,
         backend: Arc::new(backend),

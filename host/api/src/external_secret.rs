@@ -380,7 +380,7 @@ pub enum MetadataPolicy {
 }
 
 /// How member names become keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConversionStrategy {
     /// What is not allowed becomes `_`.
     #[default]

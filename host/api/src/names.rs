@@ -24,6 +24,8 @@ pub const LABEL_CREATED_BY: &str = "reconcile.external-secrets.io/created-by";
 pub const ANNOTATION_DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
 /// Annotation that forces a sync whenever it changes.
 pub const ANNOTATION_FORCE_SYNC: &str = "external-secrets.io/force-sync";
+/// Annotation on a store: its events do not tell that nobody looks after its provider.
+pub const ANNOTATION_IGNORE_MAINTENANCE: &str = "external-secrets.io/ignore-maintenance-checks";
 /// Finalizer that the peer puts on ExternalSecrets; we only ever remove it.
 pub const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
 /// Finalizer that the peer puts on ClusterExternalSecrets; we only ever remove it.
@@ -61,6 +63,10 @@ pub mod reason {
     pub const VALIDATION_UNKNOWN: &str = "ValidationUnknown";
     /// The store's config cannot work, or the backend refuses it.
     pub const INVALID_PROVIDER_CONFIG: &str = "InvalidProviderConfig";
+    /// Event: nobody looks after the store's provider.
+    pub const STORE_UNMAINTAINED: &str = "StoreUnmaintained";
+    /// Event: the store's provider goes with the next minor version.
+    pub const STORE_DEPRECATED: &str = "StoreDeprecated";
     /// Plugin: this step is done, or went well.
     pub const DONE: &str = "Done";
     /// Plugin: this step waits for one before it.

@@ -10,6 +10,7 @@ use postern_api::external_secret::StoreKind;
 use postern_api::{ClusterSecretStore, SecretStore, SecretStoreStatus, names};
 use postern_core::conclude::{is_unknown, store_status};
 use postern_core::failure::{Failure, Retry};
+use postern_core::offer::{Offer, Upkeep};
 use postern_core::store::{self, StoreId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -53,7 +54,7 @@ async fn look(ctx: &Context, id: &StoreId) -> Next {
         return Next::OnChange;
     }
     let result = match &entry.parsed {
-        Ok(store) => ctx.doors.check(store).await.map(drop),
+        Ok(store) => ctx.doors.check(store).await.map(|checked| checked.offer),
         Err(failure) => Err(failure.clone()),
     };
     tell(ctx, id, &entry, &result);
@@ -62,9 +63,9 @@ async fn look(ctx: &Context, id: &StoreId) -> Next {
 }
 
 /// Tells those who wait, before the status is written: they need not wait for that too.
-fn tell(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: &Result<(), Failure>) {
+fn tell(ctx: &Context, id: &StoreId, entry: &StoreEntry, result: &Result<Offer, Failure>) {
     let standing = match result {
-        Ok(()) => Standing::Ready,
+        Ok(_) => Standing::Ready,
         Err(failure) if is_unknown(failure) => Standing::Ready,
         Err(failure) => Standing::NotReady(failure.public.clone()),
     };
@@ -79,7 +80,7 @@ fn next(
     ctx: &Context,
     id: &StoreId,
     entry: &StoreEntry,
-    result: &Result<(), Failure>,
+    result: &Result<Offer, Failure>,
     written: kube::Result<()>,
 ) -> Next {
     let own = entry
@@ -100,7 +101,7 @@ fn next(
             );
             Next::Backoff(None)
         }
-        (Ok(()), _) => interval,
+        (Ok(_), _) => interval,
         (Err(failure), _) if is_unknown(failure) => interval,
         (Err(failure), _) => match failure.code.retry() {
             Retry::OnChange => interval,
@@ -130,8 +131,15 @@ async fn write_status(
     ctx: &Context,
     id: &StoreId,
     entry: &StoreEntry,
-    result: Result<(), &Failure>,
+    result: Result<Offer, &Failure>,
 ) -> kube::Result<()> {
+    let result = result.map(|offer| Offer {
+        upkeep: match entry.says_upkeep {
+            true => offer.upkeep,
+            false => Upkeep::Maintained,
+        },
+        ..offer
+    });
     let (status, events) = store_status(
         entry.status.as_ref(),
         Some(entry.generation),
@@ -212,9 +220,9 @@ fn about(id: &StoreId, entry: &StoreEntry) -> About {
     About { object, component }
 }
 
-fn log(result: Result<(), &Failure>) {
+fn log(result: Result<Offer, &Failure>) {
     match result {
-        Ok(()) => tracing::info!("the store can be used"),
+        Ok(_) => tracing::info!("the store can be used"),
         Err(failure) => tracing::warn!(
             code = %failure.code,
             blame = failure.code.blame().as_str(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use postern_api::external_secret::DeletionPolicy;
+use postern_api::external_secret::{CreationPolicy, DeletionPolicy};
 
 use crate::failure::{Code, Failure, Stage};
 use crate::plan::{Entry, Position, SyncPlan, WhenAbsent};
@@ -283,14 +283,22 @@ pub fn missing(
     positions.iter().filter_map(entry).collect()
 }
 
-/// Whether the target shall not be: by policy, and because nothing of all that it is made of exists.
-#[must_use]
-pub fn is_gone(plan: &SyncPlan, absent: &[usize]) -> bool {
+/// Whether the target shall not be: by policy, and because nothing of all that it is made of exists. Errors: only what is
+/// wholly ours can be deleted.
+pub fn is_gone(plan: &SyncPlan, absent: &[usize]) -> Result<bool, Failure> {
     let has_default = |entry: &Entry| matches!(entry.when_absent, WhenAbsent::Default(_));
-    plan.absence.policy == DeletionPolicy::Delete
+    let gone = plan.absence.policy == DeletionPolicy::Delete
         && !plan.reads.is_empty()
         && absent.len() == plan.reads.len()
-        && !plan.entries.iter().any(has_default)
+        && !plan.entries.iter().any(has_default);
+    if gone && plan.creation != CreationPolicy::Owner {
+        let text = format!(
+            "could not delete secret \"{}\": the backend has nothing for it, and deletionPolicy Delete needs creationPolicy Owner",
+            plan.target_name
+        );
+        return Err(Failure::new(Stage::Commit, Code::TargetOwned, text));
+    }
+    Ok(gone)
 }
 
 #[cfg(test)]
@@ -503,7 +511,7 @@ mod tests {
         let none = [Ok(Part::Members(Vec::new()))];
         let delete = plan(DeletionPolicy::Delete, vec![find]);
         assert_eq!(of(&delete, &none), [0]);
-        assert!(is_gone(&delete, &[0]));
+        assert_eq!(is_gone(&delete, &[0]), Ok(true));
         assert!(missing(&delete, &[0], &none).is_empty());
         assert_eq!(
             missing(&delete, &[0], &[Err(failure(Code::Absent))]).len(),

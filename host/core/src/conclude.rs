@@ -12,6 +12,7 @@ use postern_api::{Condition, ExternalSecret, SecretStoreStatus};
 
 use crate::absence::Missing;
 use crate::failure::{Code, Failure, Retry, Stage, one_line};
+use crate::offer::{Offer, Upkeep};
 use crate::plan::{self, Observed, Position};
 use crate::schedule;
 use crate::shape::Omitted;
@@ -178,8 +179,9 @@ pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
         return Vec::new();
     }
     let event = |missing: &Missing| {
+        // The peer speaks of dataFrom for an entry of data too; the same words are kept for whoever filters by them.
         let place = match missing.position {
-            Position::Data(index) => format!("data[{index}] (key={})", missing.key),
+            Position::Data(index) => format!("dataFrom[{index}] (key={})", missing.key),
             Position::Extract(index) | Position::Find(index) => format!("dataFrom[{index}]"),
         };
         let text = format!("secret does not exist at provider using spec.{place}");
@@ -332,14 +334,14 @@ fn merged(old: Option<Vec<Condition>>, mut new: Condition) -> Vec<Condition> {
 pub fn store_status(
     old: Option<&SecretStoreStatus>,
     generation: Option<i64>,
-    result: Result<(), &Failure>,
+    result: Result<Offer, &Failure>,
     now: Timestamp,
 ) -> (SecretStoreStatus, Vec<EventText>) {
     let mut status = old.cloned().unwrap_or_default();
     let was = status.conditions.clone();
     // The peer's texts, and why.
     let (usable, reason, message) = match result {
-        Ok(()) => (true, reason::VALID, "store validated".to_owned()),
+        Ok(_) => (true, reason::VALID, "store validated".to_owned()),
         Err(failure) if is_unknown(failure) => {
             let text = format!("could not determine validation status: {failure}");
             (true, reason::VALIDATION_UNKNOWN, text)
@@ -354,8 +356,8 @@ pub fn store_status(
             (false, reason::INVALID_PROVIDER_CONFIG, text)
         }
     };
-    if result.is_ok() {
-        status.capabilities = Some("ReadOnly".to_owned());
+    if let Ok(offer) = result {
+        status.capabilities = Some(offer.capability.as_str().to_owned());
     }
     let conditions = merged(
         status.conditions.take(),
@@ -363,16 +365,36 @@ pub fn store_status(
     );
     let changed = was.as_ref() != Some(&conditions);
     status.conditions = Some(conditions);
-    let events = if changed {
-        vec![EventText {
+    let mut events = Vec::new();
+    if changed {
+        events.extend(result.ok().and_then(|offer| upkeep(offer.upkeep)));
+        events.push(EventText {
             warning: result.is_err(),
             reason,
             message: one_line(&message, 1000),
-        }]
-    } else {
-        Vec::new()
-    };
+        });
+    }
     (status, events)
+}
+
+/// The event about a provider that nobody looks after, in the peer's words.
+fn upkeep(upkeep: Upkeep) -> Option<EventText> {
+    let (reason, message) = match upkeep {
+        Upkeep::Maintained => return None,
+        Upkeep::NotMaintained => (
+            reason::STORE_UNMAINTAINED,
+            "store isn't currently maintained. Please plan and prepare accordingly.",
+        ),
+        Upkeep::Deprecated => (
+            reason::STORE_DEPRECATED,
+            "store is deprecated and will be removed on the next minor release. Please plan and prepare accordingly.",
+        ),
+    };
+    Some(EventText {
+        warning: true,
+        reason,
+        message: message.to_owned(),
+    })
 }
 
 /// Whether a failed check leaves open if the store can be used, because its provider cannot tell.
@@ -396,6 +418,7 @@ pub fn store_is_ready(status: Option<&SecretStoreStatus>) -> Result<(), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offer::Capability;
 
     #[test]
     fn a_store_is_told_apart_by_what_was_tried() {
@@ -443,14 +466,27 @@ mod tests {
             );
             assert_eq!((events[0].warning, said.capabilities), (true, None));
         }
-        let (said, events) = store_status(None, Some(1), Ok(()), Timestamp::UNIX_EPOCH);
+        let offer = Offer::default();
+        let (said, events) = store_status(None, Some(1), Ok(offer), Timestamp::UNIX_EPOCH);
         assert_eq!(
             (said.capabilities.as_deref(), events[0].warning),
             (Some("ReadOnly"), false)
         );
         assert_eq!(
-            store_status(Some(&said), Some(1), Ok(()), Timestamp::MAX),
+            store_status(Some(&said), Some(1), Ok(offer), Timestamp::MAX),
             (said, vec![])
         );
+    }
+
+    #[test]
+    fn a_store_says_what_its_plugin_says_of_its_provider() {
+        let offer = Offer {
+            capability: Capability::ReadWrite,
+            upkeep: Upkeep::NotMaintained,
+        };
+        let (said, events) = store_status(None, Some(1), Ok(offer), Timestamp::UNIX_EPOCH);
+        assert_eq!(said.capabilities.as_deref(), Some("ReadWrite"));
+        let said: Vec<_> = events.iter().map(|e| (e.warning, e.reason)).collect();
+        assert_eq!(said, [(true, "StoreUnmaintained"), (false, "Valid")]);
     }
 }

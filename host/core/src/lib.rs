@@ -14,6 +14,7 @@ pub mod failure;
 pub mod fan_out;
 pub mod go;
 pub mod grant;
+pub mod offer;
 pub mod plan;
 pub mod plugin;
 pub mod progress;

@@ -274,7 +274,6 @@ fn unsupported(field: &str) -> Failure {
 
 fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     let object = &observed.object;
-    target::check_policies(object)?;
     safety::check(object)?;
     refuse_unserved(object)?;
     target::check_template(object)?;

@@ -9,9 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_api::external_secret::ConversionStrategy;
+
 use crate::egress::EgressPolicy;
 use crate::failure::Failure;
 use crate::grant::Permits;
+use crate::offer::Offer;
 use crate::secret::SecretValue;
 
 /// Further settings by name; a name that the receiver does not know is ignored.
@@ -78,6 +81,16 @@ pub struct Descriptor {
     pub batch_size: u32,
     /// One line for people.
     pub summary: String,
+    /// Further settings; see [`Self::offer`].
+    pub options: Options,
+}
+
+impl Descriptor {
+    /// What is said of the stores of a provider key.
+    #[must_use]
+    pub fn offer(&self, key: &str) -> Offer {
+        Offer::of(&self.options, key)
+    }
 }
 
 /// One digest of one plugin: what it is and what it can do.
@@ -273,6 +286,8 @@ pub struct Query {
     pub tags: Vec<(String, String)>,
     /// RE2 expression on the name.
     pub name: Option<String>,
+    /// How names become keys, where the plugin wants that done before any rewrite; see [`Page::convert_names`].
+    pub conversion: ConversionStrategy,
 }
 
 /// One hit of a search.
@@ -297,6 +312,8 @@ pub struct Page {
     pub next: Option<String>,
     /// The name expression has been applied or is overridden.
     pub names_applied: bool,
+    /// The names are converted into keys before any rewrite.
+    pub convert_names: bool,
 }
 
 /// A template by the name of what it makes.

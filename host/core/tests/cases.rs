@@ -143,7 +143,7 @@ fn produce(plan: &SyncPlan, case: &Value, fates: &mut Vec<EntryFate>) -> Result<
     let existing: Option<Secret> = case
         .get("existing")
         .map(|s| serde_json::from_value(s.clone()).unwrap());
-    if absence::is_gone(plan, &absent) {
+    if absence::is_gone(plan, &absent)? {
         *fates = vec![EntryFate::Missing; plan.entries.len()];
         let at_stake = plan.absence.at_stake;
         let removed = target::remove(existing.as_ref(), &rule, at_stake)?;

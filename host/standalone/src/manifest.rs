@@ -196,6 +196,15 @@ impl Manifests {
             .get_or_insert_with(|| format!("ExternalSecret/{namespace}/{name}"));
         object.metadata.generation.get_or_insert(1);
         object.metadata.namespace = Some(namespace.clone());
+        let spec = &object.spec;
+        // In a cluster the API server says so.
+        if spec.data.iter().flatten().next().is_none()
+            && spec.data_from.iter().flatten().next().is_none()
+        {
+            return Err(format!(
+                "ExternalSecret \"{name}\" reads nothing; give it an entry in spec.data or spec.dataFrom"
+            ));
+        }
         once(
             "ExternalSecret",
             &mut self.external_secrets,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use postern_api::external_secret::StoreKind;
 use postern_core::absence::{self, Fate, Produced};
 use postern_core::failure::{Code, Failure, Stage};
+use postern_core::offer::Offer;
 use postern_core::plan::{Read, SyncPlan, TemplateObject};
 use postern_core::plugin::{Part, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::shape::{self, Data, EntryFate, Omitted, Shaped, Shaping, Unshaped};
@@ -38,6 +39,8 @@ pub trait Pending: Send + Sync {
 pub struct Checked {
     /// It could not be probed, because it asks as the namespace that asks.
     pub referent: bool,
+    /// What its plugin says of its provider.
+    pub offer: Offer,
 }
 
 /// What a sync does outside the pure core, shared by the cluster and the standalone mode. Cheap to clone.
@@ -172,7 +175,7 @@ impl Doors {
         self.confirm(plan, &mut answers).await?;
         let absent = absence::absences(plan, answers.iter().enumerate());
         let missing = absence::missing(plan, &absent, &answers);
-        if absence::is_gone(plan, &absent) {
+        if absence::is_gone(plan, &absent)? {
             return Ok(Produced {
                 target: Fate::Deleted,
                 missing,
@@ -428,18 +431,16 @@ async fn check(preparer: &Arc<Preparer>, store: &Arc<Store>) -> Result<Checked, 
         StoreKind::SecretStore => Some(store.id.namespace.as_str()),
         StoreKind::ClusterSecretStore => None,
     };
-    match preparer
-        .identity(store, namespace, Instant::now(), None)
-        .await?
-    {
-        None => Ok(Checked { referent: true }),
-        Some(identity) => {
-            let probed = preparer.access(identity).probe().await;
-            probed
-                .map(|()| Checked { referent: false })
-                .map_err(probe_failed)
-        }
+    let plugin = preparer.host.provider(&store.provider_key)?;
+    let offer = plugin.descriptor.offer(&store.provider_key);
+    let identity = preparer.identity(store, namespace, Instant::now(), None);
+    let identity = identity.await?;
+    let referent = identity.is_none();
+    if let Some(identity) = identity {
+        let probed = preparer.access(identity).probe().await;
+        probed.map_err(probe_failed)?;
     }
+    Ok(Checked { referent, offer })
 }
 
 /// An engine runs what the manifest gives it: where that breaks a limit, not who made the engine has to act.

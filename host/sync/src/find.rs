@@ -8,6 +8,7 @@ use std::sync::Arc;
 use postern_core::failure::{Code, Failure, Stage};
 use postern_core::plugin::{Found, Page, Part, Pick, Query};
 use postern_core::re2::Pattern;
+use postern_core::shape;
 use tokio::time::Instant;
 
 use crate::fetcher::{Listing, Object, Reader, Span};
@@ -90,6 +91,9 @@ async fn found(
     fetcher
         .memory
         .searched(search, !members.is_empty(), listing.began);
+    if listing.convert_names {
+        members = shape::convert(query.conversion, members)?;
+    }
     Ok(Part::Members(members.into_iter().collect()))
 }
 
@@ -148,7 +152,7 @@ impl Access {
             Failure::new(Stage::Fetch, Code::InvalidSpec, what)
         })?;
         let began = Instant::now();
-        let mut found = Vec::new();
+        let (mut found, mut convert_names) = (Vec::new(), false);
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let page = self.page(token, query, after.as_deref()).await?;
@@ -157,12 +161,17 @@ impl Access {
                 page.names_applied || name.as_ref().is_none_or(|name| name.is_match(of))
             });
             found.extend(hits);
+            convert_names |= page.convert_names;
             if found.len() > MOST {
                 let what = format!("the search finds more than {MOST} objects; narrow it down");
                 return Err(Failure::new(Stage::Fetch, Code::InvalidRequest, what));
             }
             if page.next.is_none() {
-                return Ok(Listing { began, found });
+                return Ok(Listing {
+                    began,
+                    found,
+                    convert_names,
+                });
             }
             after = page.next;
         }

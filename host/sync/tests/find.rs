@@ -32,6 +32,7 @@ fn plan(store: &Arc<Store>, policy: DeletionPolicy, name: &str) -> SyncPlan {
                 path: Some("prod/".into()),
                 tags: vec![],
                 name: Some(name.into()),
+                ..Query::default()
             }),
         }],
         entries: vec![Entry::plain(Position::Find(0), None)],
@@ -251,6 +252,39 @@ async fn what_is_found_again_at_the_second_search_is_taken() {
         .unwrap()
         .data;
     assert_eq!(data["prod_a"], "v".into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_become_keys_before_a_rewrite_where_the_plugin_says_so() {
+    let desk = filled(&["prod/a", "prod/b"]);
+    let mut plan = plan(&store(), DeletionPolicy::Retain, "^prod/a$");
+    let rewrite = |source: &str| Rewrite::Regexp {
+        source: postern_core::re2::Pattern::parse(source).unwrap(),
+        target: String::new(),
+    };
+    plan.entries[0].rewrite = vec![rewrite("^prod/")];
+    assert_eq!(keys(&desk, &plan).await, ["a"]);
+    desk.host.world().convert_names = true;
+    // What the rewrite looks for is gone by then, and the expression on names still sees them as they are.
+    assert_eq!(keys(&desk, &plan).await, ["prod_a"]);
+    plan.entries[0].rewrite = vec![rewrite("^prod_")];
+    assert_eq!(keys(&desk, &plan).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_become_one_key_fail_the_search() {
+    let desk = filled(&["prod/a", "prod_a"]);
+    desk.host.world().convert_names = true;
+    let mut plan = plan(&store(), DeletionPolicy::Retain, ".");
+    let Wanted::Search(query) = &mut plan.reads[0].wanted else {
+        panic!("the plan searches");
+    };
+    query.path = None;
+    let failure = produce(&desk, &plan).await.unwrap_err();
+    assert_eq!(
+        failure.public,
+        "error processing spec.dataFrom[0].find, err: error getting all secrets: secret name collision during conversion: prod_a"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,7 +58,11 @@ impl Provider for Fake {
             asks: Vec::new(),
             batch_size: 0,
             summary: "values that stand in the store itself, for trying things out".to_owned(),
-            options: Vec::new(),
+            // Both are what ESO says of its own.
+            options: vec![
+                ("capabilities".to_owned(), "ReadWrite".to_owned()),
+                ("upkeep".to_owned(), "not-maintained".to_owned()),
+            ],
         }
     }
 
@@ -87,14 +91,17 @@ impl Provider for Fake {
         }
     }
 
-    /// 2 is an error by the config's own wish; 0 (ready) and 1 (unknown) can be used.
+    /// By the config's own wish 2 is an error, and 1 leaves it open; such a store can be used.
     fn probe(_host: &dyn Host, context: &Context) -> Result<(), Failure> {
         let config: Config = parse_config(&context.config).map_err(|p| problems_as_failure(&p))?;
         match config.validation_result {
-            2 => Err(Failure::invalid_config(
+            0 => Ok(()),
+            1 => Err(Failure::unsupported(
+                "the store's validationResult says that nobody knows",
+            )),
+            _ => Err(Failure::invalid_config(
                 "the store's validationResult says that it is in error",
             )),
-            _ => Ok(()),
         }
     }
 
@@ -116,9 +123,10 @@ impl Find for Fake {
         query: &Query,
         _after: Option<&str>,
     ) -> Result<Page, Failure> {
-        if !query.tags.is_empty() {
+        // Path and tags are passed over, as they are by ESO's.
+        if query.name.is_none() {
             return Err(Failure::unsupported(
-                "the provider fake cannot find by tags",
+                "the provider fake finds by name only; give find.name.regexp",
             ));
         }
         let config: Config = parse_config(&context.config).map_err(|p| problems_as_failure(&p))?;
@@ -129,7 +137,6 @@ impl Find for Fake {
                 *other = datum;
             }
         }
-        let in_path = |d: &&Datum| query.path.as_deref().is_none_or(|p| d.key.starts_with(p));
         let found = |d: &Datum| Found {
             key: d.key.clone(),
             version: Some(d.version.clone()).filter(|v| !v.is_empty()),
@@ -137,7 +144,8 @@ impl Find for Fake {
             ..Found::default()
         };
         Ok(Page {
-            found: newest.into_values().filter(in_path).map(found).collect(),
+            found: newest.into_values().map(found).collect(),
+            options: vec![("convert-names".to_owned(), "true".to_owned())],
             ..Page::default()
         })
     }
@@ -274,7 +282,11 @@ mod tests {
 
     #[test]
     fn finds_each_key_once_at_its_highest_version() {
-        let page = Fake::list_page(&Nothing, &context(CONFIG), &Query::default(), None).unwrap();
+        let all = Query {
+            name: Some(String::new()),
+            ..Query::default()
+        };
+        let page = Fake::list_page(&Nothing, &context(CONFIG), &all, None).unwrap();
         let found: Vec<_> = page
             .found
             .iter()
@@ -282,6 +294,7 @@ mod tests {
             .collect();
         assert_eq!(found, [("a", Some("v2")), ("map", None), ("plain", None)]);
         assert_eq!(page.found[0].value.as_deref(), Some("two".as_bytes()));
+        assert_eq!(page.options[0].0, "convert-names");
         let tags = Query {
             tags: vec![("a".to_owned(), "b".to_owned())],
             ..Query::default()
@@ -303,8 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn is_in_error_when_its_validation_result_says_so() {
-        assert!(Fake::probe(&Nothing, &context(r#"{"data":[],"validationResult":1}"#)).is_ok());
-        assert!(Fake::probe(&Nothing, &context(r#"{"data":[],"validationResult":2}"#)).is_err());
+    fn is_unknown_or_in_error_when_its_validation_result_says_so() {
+        let probe = |result: u8| {
+            let config = format!(r#"{{"data":[],"validationResult":{result}}}"#);
+            Fake::probe(&Nothing, &context(&config)).map_err(|failure| failure.code)
+        };
+        assert_eq!(probe(0), Ok(()));
+        assert_eq!(probe(1), Err("unsupported".to_owned()));
+        assert_eq!(probe(2), Err("invalid-config".to_owned()));
     }
 }

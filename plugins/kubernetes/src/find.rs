@@ -66,6 +66,7 @@ pub fn list(
         found: list.items.into_iter().map(found).collect(),
         next: Some(list.metadata.next).filter(|n| !n.is_empty()),
         names_applied: by_tags,
+        options: vec![("convert-names".to_owned(), "true".to_owned())],
         ..Page::default()
     })
 }

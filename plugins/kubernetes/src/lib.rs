@@ -43,7 +43,7 @@ impl Provider for Kubernetes {
             ],
             batch_size: BATCH_SIZE,
             summary: "Secrets of this cluster or another".to_owned(),
-            options: Vec::new(),
+            options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
         }
     }
 

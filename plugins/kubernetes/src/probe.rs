@@ -47,21 +47,21 @@ impl Rule {
 /// Rules first, because they show a permission for some names; then access, because not every authorizer has rules.
 ///
 /// # Errors
-/// `denied` with the missing permission, or why the server could not be asked.
+/// `denied` with the missing permission, `unsupported` where the user may not even ask, which says nothing about Secrets, or
+/// why the server could not be asked.
 pub fn probe(host: &dyn Host, config: &Config, server: &Server) -> Result<(), Failure> {
     let namespace = config.namespace.as_str();
-    let rules: Option<Review> = ask(
+    let rules: Review = ask(
         host,
         server,
         namespace,
         "selfsubjectrulesreviews",
         &json!({"kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "spec": {"namespace": namespace}}),
     )?;
-    let Some(rules) = rules else { return Ok(()) };
     if rules.status.resource_rules.iter().any(Rule::reads_secrets) {
         return Ok(());
     }
-    let access: Option<Review> = ask(
+    let access: Review = ask(
         host,
         server,
         namespace,
@@ -69,37 +69,32 @@ pub fn probe(host: &dyn Host, config: &Config, server: &Server) -> Result<(), Fa
         &json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": {
             "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "secrets"}}}),
     )?;
-    match access {
-        Some(review) if !review.status.allowed => Err(Tried {
-            verb: "get",
-            resource: "secrets",
-            namespace,
-            name: None,
-        }
-        .denied()),
-        _ => Ok(()),
+    if access.status.allowed {
+        return Ok(());
     }
+    Err(Tried {
+        verb: "get",
+        resource: "secrets",
+        namespace,
+        name: None,
+    }
+    .denied())
 }
 
-/// None where the user may not even ask, which says nothing about Secrets.
 fn ask<T: DeserializeOwned>(
     host: &dyn Host,
     server: &Server,
     namespace: &str,
     resource: &str,
     review: &Value,
-) -> Result<Option<T>, Failure> {
+) -> Result<T, Failure> {
     let path = format!("/apis/authorization.k8s.io/v1/{resource}");
     let request = server.request("POST", &path, Some(review.to_string().into_bytes()));
     let response = host.send(&request)?;
     if response.status == 403 {
-        let fields = [("resource".to_owned(), resource.to_owned())];
-        host.log(
-            "warn",
-            "the store's user may not ask what it may do; the store is taken as usable",
-            &fields,
-        );
-        return Ok(None);
+        return Err(Failure::unsupported(format!(
+            "the store's user may not create {resource}, so nobody knows whether it may read Secrets; the reads will tell"
+        )));
     }
     let tried = Tried {
         verb: "create",
@@ -107,5 +102,5 @@ fn ask<T: DeserializeOwned>(
         namespace,
         name: None,
     };
-    body(&response, tried).map(Some)
+    body(&response, tried)
 }

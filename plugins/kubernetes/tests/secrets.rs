@@ -253,6 +253,10 @@ fn a_find_takes_values_along_and_tags_before_a_name() {
     };
     let page = Kubernetes::list_page(&server, &context(), &query, None).unwrap();
     assert!(page.names_applied);
+    assert_eq!(
+        page.options,
+        [("convert-names".to_owned(), "true".to_owned())]
+    );
     assert_eq!(page.next.as_deref(), Some("more+"));
     assert_eq!(page.found[0].key, "db");
     assert_eq!(page.found[0].value, Some(parsed().json()));
@@ -304,7 +308,7 @@ fn a_probe_asks_what_its_user_may_do() {
         (vec![(201, none), (201, access(false))], Err("denied")),
         (
             vec![(403, status("Forbidden", "selfsubjectrulesreviews"))],
-            Ok(()),
+            Err("unsupported"),
         ),
         (
             vec![(401, status("Unauthorized", ""))],

@@ -38,7 +38,11 @@ impl Provider for Vault {
             }],
             batch_size: BATCH_SIZE,
             summary: "KV engines of HashiCorp Vault and OpenBao".to_owned(),
-            options: Vec::new(),
+            // What ESO says of the two.
+            options: vec![
+                ("capabilities:vault".to_owned(), "ReadWrite".to_owned()),
+                ("capabilities:openBao".to_owned(), "ReadOnly".to_owned()),
+            ],
         }
     }
 

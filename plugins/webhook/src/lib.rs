@@ -34,7 +34,7 @@ impl Provider for Webhook {
             }],
             batch_size: BATCH_SIZE,
             summary: "values from any HTTP endpoint, by requests that are templates".to_owned(),
-            options: Vec::new(),
+            options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
         }
     }
 

@@ -364,7 +364,7 @@ pub struct Page {
     pub next: Option<String>,
     /// The host must not apply the name expression.
     pub names_applied: bool,
-    /// Further settings.
+    /// `convert-names`: `true` where names become keys before any rewrite.
     pub options: Options,
 }
 

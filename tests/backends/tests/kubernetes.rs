@@ -197,6 +197,7 @@ async fn finds_by_labels_and_lists_for_a_name() {
         path: None,
         tags: vec![("team".into(), "b".into())],
         name: None,
+        ..Query::default()
     };
     let page = bench.runtime.find(&call, &by_tags, None).await.unwrap();
     let keys: Vec<&str> = page.found.iter().map(|f| f.key.as_str()).collect();
@@ -208,6 +209,7 @@ async fn finds_by_labels_and_lists_for_a_name() {
         path: None,
         tags: Vec::new(),
         name: Some("^d".into()),
+        ..Query::default()
     };
     let page = bench.runtime.find(&call, &by_name, None).await.unwrap();
     let keys: Vec<&str> = page.found.iter().map(|f| f.key.as_str()).collect();

@@ -311,6 +311,7 @@ mod tests {
             }],
             batch_size: 0,
             summary: String::new(),
+            options: Vec::new(),
         }
     }
 

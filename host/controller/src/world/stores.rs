@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use postern_api::ExternalSecret;
 use postern_api::external_secret::StoreKind;
 use postern_api::secret_store::{SecretStoreSpec, SecretStoreStatus};
+use postern_api::{ExternalSecret, names};
 use postern_core::conclude;
 use postern_core::failure::Failure;
 use postern_core::plan::{self, StoreState};
@@ -36,6 +36,8 @@ pub(crate) struct StoreEntry {
     pub(crate) resource_version: String,
     /// The controller class that it names; known also where the rest cannot be used.
     pub(crate) class: String,
+    /// Whether events tell that nobody looks after its provider.
+    pub(crate) says_upkeep: bool,
     pub(crate) parsed: Result<Arc<Store>, Failure>,
     pub(crate) status: Option<SecretStoreStatus>,
     pub(crate) standing: Standing,
@@ -111,6 +113,10 @@ impl State {
             being_deleted: going,
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             class,
+            says_upkeep: meta
+                .annotations
+                .as_ref()
+                .is_none_or(|all| !all.contains_key(names::ANNOTATION_IGNORE_MAINTENANCE)),
             parsed,
             status,
             standing: same.map_or(Standing::Unchecked, |same| same.standing.clone()),

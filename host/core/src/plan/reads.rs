@@ -151,7 +151,8 @@ impl Entry {
     }
 }
 
-/// All reads with their entries, in the order in which later keys win: `dataFrom`, then `data`.
+/// All reads with their entries, in the order in which later keys win: `dataFrom`, then `data`. There may be none where no
+/// rule of the definition was held against the object; then nothing is known of the target, and nothing of it goes.
 pub(super) fn all(
     object: &ExternalSecret,
     namespace: &str,
@@ -169,11 +170,6 @@ pub(super) fn all(
         let store = source(object, data.source_ref.as_ref(), namespace, &at)?;
         let wanted = one(&data.remote_ref, false, &format!("{at}.remoteRef"))?;
         all.push((read(store, wanted), data_entry(index, data)));
-    }
-    if all.is_empty() {
-        return Err(invalid(
-            "the ExternalSecret reads nothing; give it spec.data or spec.dataFrom",
-        ));
     }
     Ok(all.into_iter().unzip())
 }
@@ -307,7 +303,9 @@ fn one(remote: &RemoteRef, members: bool, at: &str) -> Result<Wanted, Failure> {
 }
 
 fn search(find: &Find, at: &str) -> Result<Wanted, Failure> {
-    let name = some(find.name.as_ref().and_then(|n| n.regexp.as_ref()));
+    // An expression that is there and empty matches every name.
+    let name = find.name.as_ref();
+    let name = name.map(|n| n.regexp.clone().unwrap_or_default());
     if let Some(source) = &name {
         pattern(source, &format!("{at}.find.name.regexp"))?;
     }
@@ -316,6 +314,7 @@ fn search(find: &Find, at: &str) -> Result<Wanted, Failure> {
         path: some(find.path.as_ref()),
         tags: tags.map(|(k, v)| (k.clone(), v.clone())).collect(),
         name,
+        conversion: find.conversion_strategy.unwrap_or_default(),
     }))
 }
 

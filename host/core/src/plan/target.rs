@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kube_core::ResourceExt as _;
-use postern_api::external_secret::{CreationPolicy, DeletionPolicy, TargetTemplate, TemplateFrom};
+use postern_api::external_secret::{CreationPolicy, TargetTemplate, TemplateFrom};
 use postern_api::{ExternalSecret, names};
 
 use super::{Observed, TargetMeta, TemplateObject, interval, invalid, last_refresh};
@@ -148,25 +148,6 @@ pub fn target_name(object: &ExternalSecret) -> String {
         .and_then(|t| t.name.clone())
         .filter(|n| !n.is_empty());
     named.unwrap_or_else(|| object.name_any())
-}
-
-/// Only what is wholly ours can be deleted, and only what we write can lose keys.
-pub(super) fn check_policies(object: &ExternalSecret) -> Result<(), Failure> {
-    let target = object.spec.target.clone().unwrap_or_default();
-    let creation = target.creation_policy.unwrap_or_default();
-    let text = match target.deletion_policy.unwrap_or_default() {
-        // Orphan may be written; where it would have to be deleted, that is refused.
-        DeletionPolicy::Delete
-            if !matches!(creation, CreationPolicy::Owner | CreationPolicy::Orphan) =>
-        {
-            "deletionPolicy Delete needs creationPolicy Owner: another's Secret is not ours to delete"
-        }
-        DeletionPolicy::Merge if creation == CreationPolicy::None => {
-            "deletionPolicy Merge does not go with creationPolicy None: nothing is written that could lose a key"
-        }
-        _ => return Ok(()),
-    };
-    Err(invalid(format!("spec.target: {text}")))
 }
 
 /// Object names are RFC 1123 subdomains of at most 253 characters.

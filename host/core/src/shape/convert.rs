@@ -10,7 +10,7 @@ fn refused(text: String) -> Failure {
 }
 
 /// Replaces what a key may not have. Errors: two names become one key.
-pub(super) fn convert(strategy: ConversionStrategy, names: Data) -> Result<Data, Failure> {
+pub fn convert(strategy: ConversionStrategy, names: Data) -> Result<Data, Failure> {
     let mut keys = Data::new();
     for (name, value) in names {
         let key = convert_key(strategy, &name);

@@ -11,6 +11,7 @@ mod rewrite;
 
 use std::collections::BTreeMap;
 
+pub use convert::convert;
 pub use decode::decode;
 pub use rewrite::Rewrite;
 

@@ -148,18 +148,19 @@ async fn a_search_is_answered_page_by_page() {
         path: Some("team/".into()),
         tags: vec![],
         name: Some("^a".into()),
+        ..Query::default()
     };
     let call = bench.call(json!({}));
     let first = bench.runtime.find(&call, &query, None).await.unwrap();
     assert_eq!(first.found[0].key, "team/0");
     assert_eq!(first.found[0].value.as_ref().unwrap().expose(), b"along");
-    assert!(first.names_applied);
+    assert!(first.names_applied && first.convert_names);
     let second = bench
         .runtime
         .find(&call, &query, first.next.as_deref())
         .await
         .unwrap();
-    assert_eq!(second.next, None);
+    assert_eq!((second.next, second.convert_names), (None, false));
 }
 
 fn job(source: &str) -> RenderJob {

@@ -186,15 +186,7 @@ async fn members_are_counted() {
     let found = bench.call(json!({"do": "many-found", "n": 10_001}));
     let failure = bench
         .runtime
-        .find(
-            &found,
-            &Query {
-                path: None,
-                tags: vec![],
-                name: None,
-            },
-            None,
-        )
+        .find(&found, &Query::default(), None)
         .await
         .unwrap_err();
     assert_eq!(failure.code, Code::LimitExceeded);

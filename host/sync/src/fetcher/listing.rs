@@ -12,6 +12,8 @@ pub(crate) struct Listing {
     /// When it began.
     pub(crate) began: Instant,
     pub(crate) found: Vec<Found>,
+    /// Names are converted into keys before any rewrite.
+    pub(crate) convert_names: bool,
 }
 
 impl Weigh for Arc<Listing> {

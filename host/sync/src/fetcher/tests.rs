@@ -78,6 +78,7 @@ impl Reader for Backend {
             Ok(Listing {
                 began,
                 found: found.collect(),
+                convert_names: false,
             })
         })
     }

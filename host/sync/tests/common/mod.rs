@@ -51,6 +51,8 @@ pub struct World {
     pub page_size: usize,
     /// The list brings the values along.
     pub inline: bool,
+    /// Names become keys before any rewrite.
+    pub convert_names: bool,
     pub find_failure: Option<Failure>,
     pub probes: Vec<Call>,
     pub probe_takes: Duration,
@@ -179,6 +181,7 @@ impl World {
             found,
             next,
             names_applied: false,
+            convert_names: self.convert_names,
         })
     }
 

@@ -159,7 +159,10 @@ impl find::Guest for Hostile {
             found: found.collect(),
             next,
             names_applied: query.name.is_some(),
-            options: vec![],
+            options: match after {
+                None => vec![("convert-names".into(), "true".into())],
+                Some(_) => vec![],
+            },
         })
     }
 }

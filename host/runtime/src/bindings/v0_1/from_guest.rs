@@ -52,6 +52,7 @@ pub fn descriptor(d: describe::Descriptor) -> (core::Descriptor, String) {
         asks: asks.collect(),
         batch_size: d.batch_size,
         summary: d.summary,
+        options: d.options,
     };
     (ours, d.config_schema)
 }
@@ -176,10 +177,12 @@ pub fn page(page: find::Page) -> core::Page {
         version: f.version,
         value: f.value.map(SecretValue::new),
     });
+    let convert_names = option(&page.options, "convert-names");
     core::Page {
         found: found.collect(),
         next: page.next,
         names_applied: page.names_applied,
+        convert_names: convert_names.as_deref() == Some("true"),
     }
 }
 

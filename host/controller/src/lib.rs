@@ -6,6 +6,7 @@
 //! here what a sync decides, nor what a plugin is.
 
 mod api_error;
+mod bereft;
 mod cluster;
 mod commit;
 mod context;

@@ -15,6 +15,7 @@ use postern_core::target::Rule;
 use postern_sync::audit;
 use tokio::time::Instant;
 
+use crate::bereft;
 use crate::commit;
 use crate::context::Context;
 use crate::observe::observe;
@@ -36,7 +37,7 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey, due: Instant) -> N
 async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
     let observed = match observe(ctx, key).await {
         Ok(Some(observed)) => observed,
-        Ok(None) => return Next::OnChange,
+        Ok(None) => return bereft::end(ctx, key).await,
         Err(failure) => return commit::unobserved(&failure),
     };
     let mut entries = None;
@@ -61,7 +62,7 @@ async fn bring(ctx: &Context, key: &ObjectKey, due: Instant) -> Next {
     };
     let mut conclusion = conclude(&observed, result.as_ref().copied());
     if let Some(synced) = synced {
-        synced.tell(&mut conclusion);
+        synced.tell(&observed, &mut conclusion);
     }
     if let Some((plan, fates)) = &entries {
         provenance::tell(&mut conclusion.status, plan, fates, observed.now);
@@ -79,10 +80,10 @@ struct Synced {
 
 impl Synced {
     /// Adds what is to be told beyond the result.
-    fn tell(self, conclusion: &mut Conclusion) {
+    fn tell(self, observed: &Observed, conclusion: &mut Conclusion) {
         let left_over = self.left_over.then(left_over_event);
         conclusion.events.extend(left_over);
-        let missing = missing_events(self.written, &self.missing);
+        let missing = missing_events(observed, self.written, &self.missing);
         conclusion.events.extend(missing);
         say_omitted(conclusion, self.omitted);
     }

@@ -1,6 +1,7 @@
 //! The door to target Secrets: reading one to know the hash of its data, and writing one. What is written, the core decides.
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use postern_api::external_secret::CreationPolicy;
@@ -128,26 +129,34 @@ pub(crate) async fn remove_left_over(
         namespace: rule.owner.namespace.clone(),
         name: name.to_owned(),
     };
-    let tried = "could not delete orphaned secrets";
+    let deleted = delete_as_read(ctx, &key, |meta| target::left_over(meta, rule)).await;
+    deleted.map_err(|failure| failure.context("could not delete orphaned secrets"))
+}
+
+/// Deletes a Secret of which only the metadata are read, where `choose` says so; true if it was.
+pub(crate) async fn delete_as_read(
+    ctx: &Context,
+    key: &ObjectKey,
+    choose: impl Fn(&ObjectMeta) -> Option<Exactly>,
+) -> Result<bool, Failure> {
+    let tried = format!("could not read secret \"{}/{}\"", key.namespace, key.name);
     for _ in 0..MAX_ROUNDS {
         let api = ctx.namespaced::<Secret>(&key.namespace);
         let found = {
             let _turn = ctx.turn().await;
             let found = api.get_metadata_opt(&key.name).await;
-            found.map_err(|e| api_error::failure(Stage::Commit, Code::WriteFailed, tried, &e))?
+            found.map_err(|e| api_error::failure(Stage::Commit, Code::WriteFailed, &tried, &e))?
         };
-        let exactly = found.and_then(|found| target::left_over(&found.metadata, rule));
-        let Some(exactly) = exactly else {
+        let Some(exactly) = found.and_then(|found| choose(&found.metadata)) else {
             return Ok(false);
         };
-        match delete(ctx, &key, exactly).await {
-            Ok(Deleted::Yes) => return Ok(true),
-            Ok(Deleted::Gone) => return Ok(false),
-            Ok(Deleted::Changed) => {}
-            Err(failure) => return Err(failure.context(tried)),
+        match delete(ctx, key, exactly).await? {
+            Deleted::Yes => return Ok(true),
+            Deleted::Gone => return Ok(false),
+            Deleted::Changed => {}
         }
     }
-    Err(busy(name).context(tried))
+    Err(busy(&key.name))
 }
 
 fn key(rule: &Rule) -> ObjectKey {

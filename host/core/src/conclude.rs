@@ -169,13 +169,21 @@ fn retained(object: &ExternalSecret) -> &'static str {
     }
 }
 
-/// Events about entries that were passed over because their objects do not exist, where that changed the target.
+/// Events about entries that were passed over because their objects do not exist, where that changed the target or the
+/// ExternalSecret was changed; a refresh that finds the same once more is no news.
 #[must_use]
-pub fn missing_events(written: Written, missing: &[Missing]) -> Vec<EventText> {
-    if !matches!(
+pub fn missing_events(
+    observed: &Observed,
+    written: Written,
+    missing: &[Missing],
+) -> Vec<EventText> {
+    let changed = matches!(
         written,
         Written::Created | Written::Updated | Written::Deleted
-    ) {
+    );
+    let status = observed.object.status.as_ref();
+    let seen = status.and_then(|s| s.synced_resource_version.as_ref());
+    if !changed && seen == Some(&plan::current_version(&observed.object)) {
         return Vec::new();
     }
     let event = |missing: &Missing| {

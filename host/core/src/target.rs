@@ -216,6 +216,13 @@ pub fn left_over(meta: &ObjectMeta, rule: &Rule) -> Option<Exactly> {
     Exactly::of(meta)
 }
 
+/// Whether a Secret is left of an ExternalSecret that is gone: that very one controls it, and nobody deletes it yet.
+#[must_use]
+pub fn bereft(meta: &ObjectMeta, owner: &Owner) -> Option<Exactly> {
+    let ours = owner::controls(meta, owner) && meta.deletion_timestamp.is_none();
+    ours.then(|| Exactly::of(meta)).flatten()
+}
+
 fn check_type(existing: &Secret, desired: &Desired, name: &str) -> Result<(), Failure> {
     match (&existing.type_, &desired.type_) {
         (Some(is), Some(shall)) if is != shall => Err(Failure::new(

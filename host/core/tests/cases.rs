@@ -94,7 +94,7 @@ fn outcome(case: &Value) -> Value {
         secret = made.secret.clone();
         conclusion
             .events
-            .extend(missing_events(made.written, &made.missing));
+            .extend(missing_events(&observed, made.written, &made.missing));
         say_omitted(&mut conclusion, made.omitted);
     }
     if let Some(plan) = &synced {

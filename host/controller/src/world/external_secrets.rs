@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_api::external_secret::DeletionPolicy;
 use postern_api::{ExternalSecret, ExternalSecretStatus};
 use postern_core::store::StoreId;
 use postern_core::{fan_out, plan};
@@ -93,17 +94,27 @@ impl State {
         touched
     }
 
-    /// An ExternalSecret is gone. One more run finds nothing and ends what is left of the key.
+    /// An ExternalSecret is gone. One more run finds nothing and ends what is left of the key: its session with the queue,
+    /// and under deletionPolicy Delete its target.
     pub(crate) fn lose_external_secret(&mut self, key: &ObjectKey) -> Touched {
         let mut touched = self.makers_of(key);
         touched.push((Key::ExternalSecret(key.clone()), Class::Periodic));
         self.unlink(key);
-        if let Some(entry) = self.secrets.remove(key)
-            && !self.by_target.contains_key(&entry.target)
-        {
-            self.known.remove(&entry.target);
+        if let Some(entry) = self.secrets.remove(key) {
+            if !self.by_target.contains_key(&entry.target) {
+                self.known.remove(&entry.target);
+            }
+            if takes_its_target_along(&entry) {
+                let uid = entry.object.metadata.uid.clone().unwrap_or_default();
+                self.bereft.insert(key.clone(), (entry.target, uid));
+            }
         }
         touched
+    }
+
+    /// The target of an ExternalSecret that is gone, and that one's UID. Told once.
+    pub(crate) fn take_bereft(&mut self, key: &ObjectKey) -> Option<(ObjectKey, String)> {
+        self.bereft.remove(key)
     }
 
     fn unlink(&mut self, key: &ObjectKey) {
@@ -143,4 +154,10 @@ impl State {
     pub(crate) fn external_secret_keys(&self) -> Vec<ObjectKey> {
         self.secrets.keys().cloned().collect()
     }
+}
+
+fn takes_its_target_along(entry: &SecretEntry) -> bool {
+    let target = entry.object.spec.target.as_ref();
+    let policy = target.and_then(|t| t.deletion_policy).unwrap_or_default();
+    !entry.malformed && policy == DeletionPolicy::Delete
 }

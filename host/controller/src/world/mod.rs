@@ -77,6 +77,8 @@ pub(crate) struct State {
     children: HashMap<String, BTreeSet<ObjectKey>>,
     /// What restricts stores; few, and looked through.
     access: BTreeMap<AccessId, Arc<Access>>,
+    /// Targets of ExternalSecrets that are gone, with their UIDs, until somebody has looked after them.
+    bereft: HashMap<ObjectKey, (ObjectKey, String)>,
     targets: HashMap<ObjectKey, TargetMeta>,
     known: HashMap<ObjectKey, Known>,
     /// Plugins and their grants.

@@ -185,7 +185,22 @@ fn nothing_is_kept_of_what_is_gone() {
             && state.by_store.is_empty()
             && state.by_target.is_empty()
             && state.known.is_empty()
+            && state.bereft.is_empty()
     );
+}
+
+#[test]
+fn under_delete_the_target_of_one_that_is_gone_is_told_once() {
+    let mut state = State::default();
+    let mut object = external_secret("1", 1);
+    object.spec.target = serde_json::from_value(json!({"deletionPolicy": "Delete"})).unwrap();
+    let key = ObjectKey::of(&object.metadata);
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    state.see_external_secret(object);
+    assert_eq!(state.take_bereft(&key), None);
+    state.lose_external_secret(&key);
+    assert_eq!(state.take_bereft(&key), Some((key.clone(), uid)));
+    assert_eq!(state.take_bereft(&key), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! for it; and only where the ExternalSecret asks for that.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use postern_api::ExternalSecret;
 use postern_test_kit::kvserver::{CountingVault, Fault};
 use serde_json::{Value, json};
@@ -206,4 +206,25 @@ async fn without_a_target_an_absence_is_no_failure() {
         .await;
     reason(&place, "none", "SecretDeleted").await;
     assert_eq!(secret(&place, "none").await, None);
+}
+
+#[tokio::test]
+async fn one_that_is_deleted_takes_the_secret_that_it_owns_along_under_delete() {
+    let (place, _vault) = synced(2, "Delete").await;
+    // As after `kubectl delete --cascade=orphan`.
+    let orphaned = json!({"metadata": {"ownerReferences": null}});
+    let secrets = place.api::<Secret>();
+    secrets
+        .patch("app-1", &PatchParams::default(), &Patch::Merge(orphaned))
+        .await
+        .unwrap();
+    for name in ["app-1", "app-0"] {
+        let api = place.api::<ExternalSecret>();
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    eventually("the secret of app-0 is gone", || async {
+        secret(&place, "app-0").await.is_none().then_some(())
+    })
+    .await;
+    assert!(secret(&place, "app-1").await.is_some());
 }

@@ -133,6 +133,7 @@ mod tests {
                 asks: Vec::new(),
                 batch_size: 0,
                 summary: String::new(),
+                options: Vec::new(),
             },
             has_login: true,
             has_find: true,

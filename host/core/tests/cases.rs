@@ -143,8 +143,11 @@ fn produce(plan: &SyncPlan, case: &Value, fates: &mut Vec<EntryFate>) -> Result<
     let existing: Option<Secret> = case
         .get("existing")
         .map(|s| serde_json::from_value(s.clone()).unwrap());
-    if absence::is_gone(plan, &absent)? {
+    let gone = absence::is_gone(plan, &absent);
+    if gone != Ok(false) {
         *fates = vec![EntryFate::Missing; plan.entries.len()];
+    }
+    if gone? {
         let at_stake = plan.absence.at_stake;
         let removed = target::remove(existing.as_ref(), &rule, at_stake)?;
         let (written, secret) = match removed {

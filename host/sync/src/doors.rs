@@ -175,12 +175,17 @@ impl Doors {
         self.confirm(plan, &mut answers).await?;
         let absent = absence::absences(plan, answers.iter().enumerate());
         let missing = absence::missing(plan, &absent, &answers);
-        if absence::is_gone(plan, &absent)? {
+        let all_missing = || vec![EntryFate::Missing; plan.entries.len()];
+        let gone = absence::is_gone(plan, &absent).map_err(|failure| Unshaped {
+            failure: Box::new(failure),
+            fates: all_missing(),
+        });
+        if gone? {
             return Ok(Produced {
                 target: Fate::Deleted,
                 missing,
                 omitted: Omitted::default(),
-                fates: vec![EntryFate::Missing; plan.entries.len()],
+                fates: all_missing(),
             });
         }
         let Shaped {

@@ -92,7 +92,7 @@ async fn found(
         .memory
         .searched(search, !members.is_empty(), listing.began);
     if listing.convert_names {
-        members = shape::convert(query.conversion, members)?;
+        members = shape::convert(search.query.conversion, members)?;
     }
     Ok(Part::Members(members.into_iter().collect()))
 }

@@ -65,6 +65,7 @@ pub fn list(
         found: found.collect(),
         next: Some(list.next_page_token).filter(|next| !next.is_empty()),
         names_applied: by_tags,
+        options: vec![("convert-names".to_owned(), "true".to_owned())],
         ..Page::default()
     })
 }

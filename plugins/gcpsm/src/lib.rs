@@ -74,7 +74,7 @@ impl Provider for Gcpsm {
             ],
             batch_size: BATCH_SIZE,
             summary: "Google Secret Manager".to_owned(),
-            options: Vec::new(),
+            options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
         }
     }
 

@@ -197,6 +197,7 @@ async fn a_location_has_secrets_of_its_own() {
             path: None,
             tags: Vec::new(),
             name: Some("^d".into()),
+            ..Query::default()
         };
         let page = stage
             .bench
@@ -418,6 +419,7 @@ async fn finds_by_name_and_by_labels_over_all_pages() {
         path: Some("app".into()),
         tags: Vec::new(),
         name: Some(".".into()),
+        ..Query::default()
     };
     let (keys, pages) = all(by_name).await;
     assert_eq!(
@@ -428,6 +430,7 @@ async fn finds_by_name_and_by_labels_over_all_pages() {
         path: None,
         tags: vec![("team".into(), "a".into())],
         name: None,
+        ..Query::default()
     };
     assert_eq!(all(by_tags).await.0, ["app-0", "app-2", "app-4"]);
 
@@ -439,6 +442,7 @@ async fn finds_by_name_and_by_labels_over_all_pages() {
         path: None,
         tags: vec![("team".into(), "a".into())],
         name: None,
+        ..Query::default()
     };
     let told = stage
         .bench

@@ -82,7 +82,7 @@ mod tests {
         let query = Query {
             path: path.map(str::to_owned),
             name: name.map(str::to_owned),
-            tags: Vec::new(),
+            ..Query::default()
         };
         is_confined(&query, &patterns)
     }

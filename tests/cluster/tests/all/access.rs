@@ -190,7 +190,7 @@ async fn a_search_that_finds_more_fails_and_takes_no_key_from_the_secret() {
     let data = [("t/db", "one"), ("t-old/db", "two")];
     let store = place.cluster_store(fake_store(&data)).await;
     let spec = json!({"refreshInterval": "1h", "secretStoreRef": {"name": store, "kind": "ClusterSecretStore"},
-        "target": {"deletionPolicy": "Delete"}, "dataFrom": [{"find": {"path": "t"}}]});
+        "target": {"deletionPolicy": "Delete"}, "dataFrom": [{"find": {"path": "t", "name": {"regexp": "^t"}}}]});
     place.external_secret("app", spec).await;
     let before = place.value("app", "t_db", "one").await;
     assert_eq!(text(&before, "t-old_db").as_deref(), Some("two"));

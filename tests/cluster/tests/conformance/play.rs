@@ -169,16 +169,17 @@ impl Scene {
         let mut last = Value::Null;
         let mut since = Instant::now();
         loop {
-            let now = snapshot::take(self).await;
-            if now != last {
-                last = now;
-                since = Instant::now();
-            }
+            // First the answers, then the look: what is seen is never older than what was answered.
             let answered = if step.unready {
                 Ok(())
             } else {
                 self.answered().await
             };
+            let now = snapshot::take(self).await;
+            if now != last {
+                last = now;
+                since = Instant::now();
+            }
             if answered.is_ok() && since.elapsed() >= step.quiet() {
                 return Ok(last);
             }

@@ -186,6 +186,8 @@ fn call(provider: &str, task: Task) -> Option<(&'static str, &'static str)> {
         ("kubernetes", Task::Probe) => ("Kubernetes", "CreateSelfSubjectRulesReview"),
         ("kubernetes", Task::Read) => ("Kubernetes", "GetSecret"),
         ("kubernetes", Task::Find) => ("Kubernetes", "ListSecrets"),
+        ("azurekv", Task::Read) => ("Azure/KeyVault", "GetSecret"),
+        ("azurekv", Task::Find) => ("Azure/KeyVault", "GetSecrets"),
         ("gcpsm", Task::Login) => ("GCP/SecretManager", "GenerateAccessToken"),
         ("gcpsm", Task::Read) => ("GCP/SecretManager", "AccessSecretVersion"),
         ("gcpsm", Task::Find) => ("GCP/SecretManager", "ListSecrets"),

@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::http_server::{Answer, Answering, Asked, HttpServer, Reply, Transport};
+use crate::http_server::{Answer, Answering, Asked, HttpServer, Query, Reply, Transport, split};
 
 /// The path of the download.
 pub const DOWNLOAD: &str = "/v3/configs/config/secrets/download";
@@ -223,8 +223,6 @@ impl Api {
         state.fault.clone()
     }
 }
-
-type Query = BTreeMap<String, String>;
 
 impl State {
     fn config(&mut self, project: &str, config: &str) -> &mut Config {
@@ -465,37 +463,6 @@ fn camel(lower: &str) -> String {
         first.into_iter().chain(chars).collect::<String>()
     };
     lower.split('_').map(word).collect()
-}
-
-/// Path and query of a request, the query decoded.
-fn split(target: &str) -> (String, Query) {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    };
-    let query = query.split('&').filter(|p| !p.is_empty()).map(pair);
-    (path.to_owned(), query.collect())
-}
-
-fn decode(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = (byte == b'%')
-            .then(|| after.get(..2).and_then(|two| hex::decode(two).ok()))
-            .flatten();
-        match hex {
-            Some(byte) => {
-                out.extend(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(if byte == b'+' { b' ' } else { byte });
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

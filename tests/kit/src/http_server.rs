@@ -1,5 +1,6 @@
 //! A loopback HTTP server on a thread of its own, and a plain client for set-up. Knows nothing of Vault.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -125,13 +126,22 @@ pub(crate) struct HttpServer {
 
 impl HttpServer {
     pub fn start(transport: Transport, answer: Arc<dyn Answer>) -> anyhow::Result<Self> {
+        Self::start_under(&PrivateCa::new()?, transport, answer)
+    }
+
+    /// As [`HttpServer::start`], with a certificate of this authority: clients tell authorities of one name apart badly.
+    pub fn start_under(
+        ca: &PrivateCa,
+        transport: Transport,
+        answer: Arc<dyn Answer>,
+    ) -> anyhow::Result<Self> {
         let listener =
             std::net::TcpListener::bind("127.0.0.1:0").context("opening a loopback port")?;
         listener
             .set_nonblocking(true)
             .context("preparing a loopback port")?;
         let address = listener.local_addr().context("reading a loopback port")?;
-        let (tls, ca_pem, client) = security(transport)?;
+        let (tls, ca_pem, client) = security(ca, transport)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,12 +197,12 @@ impl Drop for HttpServer {
 type Tls = tokio_rustls::TlsAcceptor;
 
 fn security(
+    ca: &PrivateCa,
     transport: Transport,
 ) -> anyhow::Result<(Option<Tls>, Option<String>, Option<Identity>)> {
     if transport == Transport::Http {
         return Ok((None, None, None));
     }
-    let ca = PrivateCa::new()?;
     let asks_client = transport == Transport::HttpsClientCertificate;
     let config = ca.tls(&ca.server(&LOOPBACK_NAMES)?, asks_client)?;
     let client = if asks_client {
@@ -318,4 +328,45 @@ async fn exchange(
         .context("reading an answer")?
         .to_bytes();
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+/// The parameters of a query or a form, decoded.
+pub(crate) type Query = BTreeMap<String, String>;
+
+/// Path and query of a request, the query decoded.
+pub(crate) fn split(target: &str) -> (String, Query) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (path.to_owned(), parameters(query))
+}
+
+/// The parameters of a query, or of a body that is a form.
+pub(crate) fn parameters(text: &str) -> Query {
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    };
+    text.split('&')
+        .filter(|p| !p.is_empty())
+        .map(pair)
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = (byte == b'%')
+            .then(|| after.get(..2).and_then(|two| hex::decode(two).ok()))
+            .flatten();
+        match hex {
+            Some(byte) => {
+                out.extend(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(if byte == b'+' { b' ' } else { byte });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }

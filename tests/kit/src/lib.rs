@@ -9,6 +9,7 @@ pub mod doppler;
 pub mod endpoint;
 pub mod gcp;
 mod http_server;
+pub mod keyvault;
 pub mod kvserver;
 pub mod namespace;
 pub mod pki;

@@ -4,11 +4,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use postern_api::SecretStore;
+use postern_cluster_tests::eventually as eventually_or;
+use postern_test_kit::control_plane::SERVICE_ACCOUNT_ISSUER;
 use postern_test_kit::endpoint::{TestEndpoint, Transport};
 use postern_test_kit::gcp::{self, SecretManager};
+use postern_test_kit::keyvault::{Attributes, KeyVault};
 use postern_test_kit::kvserver::{CountingVault, JwtRole, Vaultlike as _};
 use serde_json::json;
 
@@ -351,4 +357,89 @@ async fn a_secret_without_the_label_is_sent_nowhere() {
         .await
         .unwrap();
     place.value("app", "password", "v").await;
+}
+
+/// Every store of the page, against a vault and a directory of the test kit; the token of the account is the API server's.
+#[tokio::test]
+async fn the_page_of_the_provider_azurekv_is_true() {
+    let place = Place::new("page-azurekv").await;
+    apply(&place, surroundings(&place, ["shared", "payments"])).await;
+    let server = vault_of_the_page();
+    let custom = format!(
+        "vaultUrl: {}\n      customCloudConfig: {{activeDirectoryEndpoint: \"{}\"}}",
+        server.url(),
+        server.directory_url()
+    );
+    let (node, rest): (Vec<String>, Vec<String>) = manifests("azurekv.md")
+        .split("---\n")
+        .map(str::to_owned)
+        .partition(|manifest| manifest.contains("ManagedIdentity"));
+    let pem = AZURE_APPLICATION.trim_end().replace('\n', "\n    ");
+    let page = rest
+        .join("---\n")
+        .replace("vaultUrl: https://payments.vault.azure.net", &custom)
+        .replace("PRIVATE KEY AND CERTIFICATE", &pem);
+    apply(&place, page).await;
+    // As it stands: it is refused before anybody is asked.
+    apply(&place, node.join("---\n")).await;
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), "payments");
+    let secret = eventually("payments has its Secret", || async {
+        secrets.get_opt("app").await.unwrap()
+    })
+    .await;
+    let read = ["password", "team", "shop-mail"].map(|key| text(&secret, key).unwrap());
+    assert_eq!(read, ["correct horse", "a", "m"]);
+    assert!(text(&secret, "public.jwk").unwrap().contains("AQAB"));
+    let data = secret.data.unwrap();
+    assert_eq!(data["tls.der"].0, b"\x30\x82der");
+    assert_eq!(data["tls.pfx"].0, b"\x30\x82pfx");
+    assert_eq!(data.len(), 6, "{:?}", data.keys());
+    let stores: Api<SecretStore> = Api::namespaced(place.client.clone(), "payments");
+    let said = async |name: &str, status: &str| {
+        let last = std::cell::RefCell::default();
+        let what = || format!("{name} is {status}, but {:?}", last.borrow());
+        let message = eventually_or(&what, || async {
+            let conditions = stores.get(name).await.unwrap().status?.conditions?;
+            let ready = conditions.into_iter().find(|c| c.type_ == "Ready")?;
+            *last.borrow_mut() = Some(ready.clone());
+            (ready.status == status).then_some(ready.message)
+        });
+        message.await.unwrap_or_default()
+    };
+    for store in ["vault", "vault-by-certificate", "vault-by-account"] {
+        said(store, "True").await;
+    }
+    let closed = said("vault-by-node", "False").await;
+    assert!(closed.contains("--ambient-identity"), "{closed}");
+}
+
+const AZURE_APPLICATION: &str = include_str!("../../../kit/data/azure-application.pem");
+
+/// What the page takes, and who may take it.
+fn vault_of_the_page() -> KeyVault {
+    let server = KeyVault::start().unwrap();
+    let none = Attributes::default();
+    let database = r#"{"login": {"password": "correct horse"}}"#;
+    server.set_with("database", database, &[("team", "a")], none);
+    server.set_with("shop-mail", "m", &[("env", "prod")], none);
+    server.set_with("shop-test", "t", &[("env", "test")], none);
+    server.set_certificate(
+        "shop",
+        b"\x30\x82der",
+        &STANDARD.encode(b"\x30\x82pfx"),
+        "application/x-pkcs12",
+    );
+    let key = json!({"kty": "RSA", "n": "q80", "e": "AQAB", "key_ops": ["verify"]});
+    server.set_key("signing", key);
+    let (_, certificate) = AZURE_APPLICATION
+        .split_once("-----BEGIN CERTIFICATE-----")
+        .unwrap();
+    let packed: String = certificate
+        .lines()
+        .filter(|l| !l.starts_with('-'))
+        .collect();
+    server.trust_certificate(KeyVault::CLIENT_ID, &STANDARD.decode(packed).unwrap());
+    let subject = "system:serviceaccount:payments:vault-reader";
+    server.trust_issuer(KeyVault::CLIENT_ID, SERVICE_ACCOUNT_ISSUER, subject);
+    server
 }

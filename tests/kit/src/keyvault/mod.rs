@@ -169,7 +169,7 @@ impl KeyVault {
         self.api
             .lock()
             .objects
-            .put("secrets", name, body, tags, attributes)
+            .put(("secrets", name), body, tags, attributes)
     }
 
     /// Sets a certificate: its DER, and beside it the secret of the same name, as the vault makes it.
@@ -187,7 +187,7 @@ impl KeyVault {
         self.api
             .lock()
             .objects
-            .put("keys", name, body, BTreeMap::new(), attributes);
+            .put(("keys", name), body, BTreeMap::new(), attributes);
     }
 
     /// Disables or enables the newest version of a secret.

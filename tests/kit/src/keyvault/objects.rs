@@ -48,8 +48,7 @@ pub(super) struct Version {
 impl Objects {
     pub fn put(
         &mut self,
-        collection: &str,
-        name: &str,
+        (collection, name): (&str, &str),
         body: Value,
         tags: BTreeMap<String, String>,
         attributes: Attributes,
@@ -77,14 +76,13 @@ impl Objects {
         let attributes = Attributes::default();
         let certificate = json!({"cer": STANDARD.encode(der)});
         self.put(
-            "certificates",
-            name,
+            ("certificates", name),
             certificate,
             BTreeMap::new(),
             attributes,
         );
         let secret = json!({"value": secret, "contentType": content_type, "managed": true});
-        self.put("secrets", name, secret, BTreeMap::new(), attributes);
+        self.put(("secrets", name), secret, BTreeMap::new(), attributes);
     }
 
     pub fn enable(&mut self, collection: &str, name: &str, enabled: bool) {

@@ -246,7 +246,7 @@ impl State {
                 Some("ObjectIsDeletedButRecoverable"),
             );
         }
-        self.objects.put("secrets", name, body, tags, attributes);
+        self.objects.put(("secrets", name), body, tags, attributes);
         self.get("secrets", name, None)
     }
 

@@ -8,6 +8,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+pub mod table;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -84,7 +85,9 @@ async fn answer(
     script: Arc<Mutex<Script>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let found = find(&script, &request);
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes());
+    let found = find(&script, &head, &body.unwrap_or_default());
     match found {
         Some(answer) if answer.never => std::future::pending().await,
         Some(answer) => Ok(response(&answer)),
@@ -96,22 +99,21 @@ async fn answer(
     }
 }
 
-fn find(script: &Mutex<Script>, request: &Request<Incoming>) -> Option<Answer> {
-    let target = request
-        .uri()
+fn find(script: &Mutex<Script>, head: &Parts, body: &[u8]) -> Option<Answer> {
+    let target = head
+        .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let mut script = lock(script);
     let fits = |exchange: &&Exchange| {
-        exchange.method == request.method().as_str()
+        exchange.method == head.method.as_str()
             && exchange.path == target
-            && headers_fit(exchange, request.headers())
+            && headers_fit(exchange, &head.headers)
+            && body_fits(exchange, body)
     };
     let found = script.exchanges.iter().find(fits).map(|e| e.answer.clone());
     if found.is_none() {
-        script
-            .unexpected
-            .push(format!("{} {target}", request.method()));
+        script.unexpected.push(format!("{} {target}", head.method));
     }
     found
 }
@@ -121,6 +123,17 @@ fn headers_fit(exchange: &Exchange, headers: &HeaderMap) -> bool {
         let has = headers.get(name).and_then(|value| value.to_str().ok());
         has == want.as_deref()
     })
+}
+
+fn body_fits(exchange: &Exchange, body: &[u8]) -> bool {
+    if exchange.json.is_empty() {
+        return true;
+    }
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    exchange
+        .json
+        .iter()
+        .all(|(name, want)| body.get(name) == Some(want))
 }
 
 /// Every answer carries the sentinel where no plugin has business to look, and a refusal without a body has it there.

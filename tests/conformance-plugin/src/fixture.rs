@@ -133,6 +133,9 @@ pub struct Exchange {
     /// Headers that the request must have; null for one that it must not have.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<String>>,
+    /// Members that the JSON body must have.
+    #[serde(default)]
+    pub json: serde_json::Map<String, Value>,
     pub answer: Answer,
 }
 

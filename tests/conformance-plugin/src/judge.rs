@@ -253,6 +253,24 @@ pub fn asks(descriptor: &Descriptor) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a reference leads to the host's own environment.
+pub fn is_ambient(pointer: &str) -> bool {
+    pointer.starts_with("env:") || pointer.starts_with("file:")
+}
+
+/// What is used of the environment is asked for by the same name, so that an administrator is told.
+pub fn ambient_is_asked_for(descriptor: &Descriptor, pointer: &str) -> Result<(), String> {
+    let kinds = ["ambient-identity", "environment"];
+    let mut asks = descriptor.asks.iter();
+    if asks.any(|ask| kinds.contains(&ask.kind.as_str()) && ask.what == pointer) {
+        return Ok(());
+    }
+    Err(format!(
+        "examine uses {pointer}, which no ask of {} names",
+        kinds.join(" or ")
+    ))
+}
+
 /// Every mark of the schema is a kind of reference.
 pub fn marks(schema: &Value) -> Result<(), String> {
     match schema {

@@ -87,6 +87,10 @@ async fn references(bench: &Bench) -> Checked {
     let needs = bench.needs(&scene).await?;
     let schema = &bench.revision.descriptor.config_schema;
     for used in &needs.references {
+        if judge::is_ambient(&used.pointer) {
+            judge::ambient_is_asked_for(&bench.revision.descriptor, &used.pointer)?;
+            continue;
+        }
         reference::locate(&scene.store, schema, &used.pointer).map_err(|f| f.public)?;
         if !scene.given().any(|given| leads_to(&used.pointer, given)) {
             let why = format!(

@@ -80,6 +80,11 @@ async fn file_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn aws_keeps_the_contract() {
+    conforms("aws", &format!("{FIXTURES}/aws"), &[]).await;
+}
+
+#[tokio::test]
 async fn azurekv_keeps_the_contract() {
     conforms("azurekv", &format!("{FIXTURES}/azurekv"), &["not UTF-8"]).await;
 }

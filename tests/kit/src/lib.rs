@@ -3,6 +3,7 @@
 //! Nothing here knows a crate of Postern itself, so any of them may use it, and a mistake in Postern cannot hide in its own test kit.
 //! Servers run on threads of their own: a test may be synchronous, or bring whatever runtime it likes.
 
+pub mod aws;
 mod child;
 pub mod control_plane;
 pub mod doppler;

@@ -275,12 +275,11 @@ async fn finds_by_name_and_tags_what_is_enabled_over_pages() {
     stage.server.enable("app-00", false);
     let call = stage.reader().await;
     let query = |tags: &[(&str, &str)]| Query {
-        path: None,
-        name: None,
         tags: tags
             .iter()
             .map(|(n, v)| ((*n).into(), (*v).into()))
             .collect(),
+        ..Query::default()
     };
     let find = async |tags: &[(&str, &str)]| {
         let page = stage.bench.runtime.find(&call, &query(tags), None).await;
@@ -372,11 +371,7 @@ async fn the_role_of_the_page_has_the_actions_that_refusals_name() {
     let asked = ["a", "cert/a", "key/a"].map(|key| request(key, None));
     let outcomes = stage.read(&call, &asked).await;
     let mut said: Vec<String> = outcomes.iter().map(|o| failure(o).public.clone()).collect();
-    let query = Query {
-        path: None,
-        tags: Vec::new(),
-        name: None,
-    };
+    let query = Query::default();
     let list = stage.bench.runtime.find(&call, &query, None).await;
     said.push(list.unwrap_err().public);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers/azurekv.md");
@@ -715,11 +710,7 @@ async fn values_agree(stage: &Stage, call: &Call, told: &Value) {
 /// Lists, certificates, keys and refusals.
 async fn others_agree(stage: &Stage, call: &Call, told: &Value) {
     let read = async |key: &str| stage.read_one(call, key).await;
-    let query = Query {
-        path: None,
-        tags: Vec::new(),
-        name: None,
-    };
+    let query = Query::default();
     let found = stage
         .bench
         .runtime

@@ -260,7 +260,7 @@ pub(crate) fn judge(
     namespace: &str,
     position: Position,
     read: &Read,
-) -> Result<Option<Arc<Allowance>>, Refusal> {
+) -> Result<Option<Arc<Allowance>>, Box<Refusal>> {
     // Without a store that can be used nothing is read, and it has a failure of its own.
     let Some(StoreState::Ready(store)) = observed.stores.get(&read.store) else {
         return Ok(None);
@@ -274,12 +274,14 @@ pub(crate) fn judge(
         }
         Some(_) | None => Ok(None),
     };
-    judged.map_err(|(code, why)| Refusal {
-        position,
-        store: read.store.clone(),
-        key: one_line(read.key(), 200),
-        code,
-        why,
+    judged.map_err(|(code, why)| {
+        Box::new(Refusal {
+            position,
+            store: read.store.clone(),
+            key: one_line(read.key(), 200),
+            code,
+            why,
+        })
     })
 }
 

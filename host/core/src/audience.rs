@@ -42,10 +42,9 @@ pub fn of_token(
     };
     let mut all = reference.audiences.clone();
     for audience in &all {
-        if !named.contains(audience)
-            && !names(&store.config_value, audience)
-            && !(plugin.bundled && is_well_known(&store.provider_key, audience))
-        {
+        let is_named = named.contains(audience) || names(&store.config_value, audience);
+        let is_expected = plugin.bundled && is_well_known(&store.provider_key, audience);
+        if !is_named && !is_expected {
             let audience = one_line(audience, 100);
             return Err(refused(
                 &format!("for the audience \"{audience}\", which the store does not name"),

@@ -12,6 +12,8 @@
 mod access;
 #[path = "all/admission.rs"]
 mod admission;
+#[path = "all/advisories.rs"]
+mod advisories;
 #[path = "all/ces.rs"]
 mod ces;
 #[path = "all/contract.rs"]

@@ -205,7 +205,7 @@ fn held_against(observed: &Observed, reads: &mut [Read], entries: &[Entry]) -> R
     for (read, entry) in reads.iter_mut().zip(entries) {
         match access::judge(observed, &namespace, entry.position, read) {
             Ok(within) => read.within = within,
-            Err(refusal) => refusals.push(refusal),
+            Err(refusal) => refusals.push(*refusal),
         }
     }
     if refusals.is_empty() {

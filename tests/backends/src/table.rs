@@ -60,6 +60,11 @@ pub trait Backend {
     /// Takes back the last three.
     fn recover(&self);
 
+    /// The property under which a value stands, where no object is a value by itself.
+    fn member(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Why a row cannot be played.
     fn cannot(&self, row: &str) -> Option<&'static str> {
         let _ = row;
@@ -126,6 +131,11 @@ impl<'a> Asker<'a> {
         self.bench.runtime.read(&self.call, requests).await.unwrap()
     }
 
+    /// A request of the value of an object.
+    fn whole(&self, key: &str) -> Request {
+        crate::request(key, self.backend.member())
+    }
+
     async fn row(&self, row: &str) -> Checked {
         match row {
             "get" => self.get().await,
@@ -147,8 +157,10 @@ impl<'a> Asker<'a> {
     async fn get(&self) -> Checked {
         self.backend.put("get-a", b"value a");
         self.backend.put("get-b", b"value b");
-        is(&self.read(whole("get-a")).await, b"value a")?;
-        let outcomes = self.read_all(&[whole("get-a"), whole("get-b")]).await;
+        is(&self.read(self.whole("get-a")).await, b"value a")?;
+        let outcomes = self
+            .read_all(&[self.whole("get-a"), self.whole("get-b")])
+            .await;
         is(&outcomes[0], b"value a")?;
         is(&outcomes[1], b"value b")
     }
@@ -156,8 +168,10 @@ impl<'a> Asker<'a> {
     /// Absent alone, and no other's failure.
     async fn missing(&self) -> Checked {
         self.backend.put("there", b"v");
-        code(&self.read(whole("not-there")).await, Code::Absent)?;
-        let outcomes = self.read_all(&[whole("not-there"), whole("there")]).await;
+        code(&self.read(self.whole("not-there")).await, Code::Absent)?;
+        let outcomes = self
+            .read_all(&[self.whole("not-there"), self.whole("there")])
+            .await;
         code(&outcomes[0], Code::Absent)?;
         is(&outcomes[1], b"v")
     }
@@ -167,10 +181,12 @@ impl<'a> Asker<'a> {
         self.backend.put("closed", b"v");
         self.backend.put("open", b"v");
         self.backend.deny("closed");
-        let outcomes = self.read_all(&[whole("closed"), whole("open")]).await;
+        let outcomes = self
+            .read_all(&[self.whole("closed"), self.whole("open")])
+            .await;
         code(&outcomes[0], Code::Denied)?;
         is(&outcomes[1], b"v")?;
-        let alone = self.read(whole("closed")).await;
+        let alone = self.read(self.whole("closed")).await;
         code(&alone, Code::Denied)?;
         let said = failure(&alone)
             .map(|f| f.public.clone())
@@ -187,10 +203,10 @@ impl<'a> Asker<'a> {
         self.backend.put("versioned", b"two");
         let pinned = Request {
             version: Some(first),
-            ..whole("versioned")
+            ..self.whole("versioned")
         };
         is(&self.read(pinned).await, b"one")?;
-        is(&self.read(whole("versioned")).await, b"two")
+        is(&self.read(self.whole("versioned")).await, b"two")
     }
 
     async fn property(&self) -> Checked {
@@ -222,7 +238,8 @@ impl<'a> Asker<'a> {
         for (name, value) in values {
             let key = format!("binary-{name}");
             self.backend.put(&key, &value);
-            is(&self.read(whole(&key)).await, &value).map_err(|why| format!("{name}: {why}"))?;
+            is(&self.read(self.whole(&key)).await, &value)
+                .map_err(|why| format!("{name}: {why}"))?;
         }
         Ok(())
     }
@@ -257,7 +274,7 @@ impl<'a> Asker<'a> {
                 .iter()
                 .find(named)
                 .ok_or_else(|| format!("{wanted} is not found"))?;
-            let mut request = whole(&hit.key);
+            let mut request = self.whole(&hit.key);
             request.version.clone_from(&hit.version);
             is(&self.read(request).await, b"v")?;
         }
@@ -268,7 +285,10 @@ impl<'a> Asker<'a> {
     async fn throttled(&self) -> Checked {
         self.backend.put("busy", b"v");
         self.backend.throttle(7);
-        for requests in [vec![whole("busy")], vec![whole("busy"), whole("other")]] {
+        for requests in [
+            vec![self.whole("busy")],
+            vec![self.whole("busy"), self.whole("other")],
+        ] {
             for outcome in self.read_all(&requests).await {
                 code(&outcome, Code::RateLimited)?;
                 let wait = failure(&outcome).and_then(|f| f.retry_after);
@@ -284,23 +304,26 @@ impl<'a> Asker<'a> {
     async fn outage(&self) -> Checked {
         self.backend.put("kept", b"v");
         self.backend.fail();
-        for outcome in self.read_all(&[whole("kept"), whole("not-there")]).await {
+        for outcome in self
+            .read_all(&[self.whole("kept"), self.whole("not-there")])
+            .await
+        {
             code(&outcome, Code::Unavailable)?;
         }
         self.backend.recover();
-        is(&self.read(whole("kept")).await, b"v")
+        is(&self.read(self.whole("kept")).await, b"v")
     }
 
     /// A new value comes with a new tag.
     async fn rotated(&self) -> Checked {
         self.backend.put("rotated", b"old");
-        let first = self.read(whole("rotated")).await;
+        let first = self.read(self.whole("rotated")).await;
         self.backend.put("rotated", b"new");
         for requests in [vec!["rotated"], vec!["rotated", "other"]] {
             self.backend.put("other", b"v");
             let known = |key: &&str| Request {
                 known: first.tag.clone(),
-                ..whole(key)
+                ..self.whole(key)
             };
             let outcomes = self
                 .read_all(&requests.iter().map(known).collect::<Vec<_>>())
@@ -318,13 +341,16 @@ impl<'a> Asker<'a> {
         self.backend.put("same-a", b"a");
         self.backend.put("same-b", b"b");
         let mut known = Vec::new();
-        for outcome in self.read_all(&[whole("same-a"), whole("same-b")]).await {
+        for outcome in self
+            .read_all(&[self.whole("same-a"), self.whole("same-b")])
+            .await
+        {
             known.push(outcome.tag.ok_or("the value has no tag")?);
         }
         for _ in 0..2 {
             let of = |key: &str, tag: &String| Request {
                 known: Some(tag.clone()),
-                ..whole(key)
+                ..self.whole(key)
             };
             let both = [of("same-a", &known[0]), of("same-b", &known[1])];
             for requests in [&both[..], &both[..1]] {
@@ -338,7 +364,7 @@ impl<'a> Asker<'a> {
         }
         let other = Request {
             known: Some("another tag".to_owned()),
-            ..whole("same-a")
+            ..self.whole("same-a")
         };
         is(&self.read(other).await, b"a")
     }
@@ -388,19 +414,13 @@ pub async fn call(bench: &Bench, config: &str, credentials: Vec<Credential>) -> 
     }
 }
 
-/// A request of a whole object.
-#[must_use]
-pub fn whole(key: &str) -> Request {
-    crate::request(key, None)
-}
-
 fn of(key: &str, property: &str) -> Request {
     Request {
         picks: vec![Pick {
             property: Some(property.to_owned()),
             members: false,
         }],
-        ..whole(key)
+        ..crate::request(key, None)
     }
 }
 

@@ -7,10 +7,13 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use postern_backend_tests::table::{self, Backend};
 use postern_backend_tests::{Bench, failure, request, value};
 use postern_core::egress::TlsSettings;
 use postern_core::failure::{Code, Failure};
@@ -558,6 +561,65 @@ async fn a_key_of_somebody_else_is_refused_without_a_word_of_it() {
     assert!(told.public.contains("invalid_grant"), "{told}");
     let text = format!("{told:?}");
     assert!(!text.contains("PRIVATE") && !text.contains("eyJ"), "{text}");
+}
+
+/// Secret Manager as the rows of all providers want it: secrets are an hour old, so that what is unchanged is sure to be.
+struct Rows {
+    google: SecretManager,
+    numbers: RefCell<BTreeMap<String, u64>>,
+}
+
+impl Backend for Rows {
+    fn config(&self) -> String {
+        json!({"projectID": "demo", "endpoints": self.google.endpoints(),
+            "auth": {"secretRef": {"secretAccessKeySecretRef": {"name": "gcp", "key": "key.json"}}}})
+        .to_string()
+    }
+
+    fn credentials(&self) -> Vec<Credential> {
+        vec![credential(KEY, &self.google.key_file(), &[])]
+    }
+
+    fn put(&self, key: &str, value: &[u8]) {
+        let number = self.google.put(key, value);
+        self.google.age(Duration::from_secs(3600));
+        self.numbers.borrow_mut().insert(key.to_owned(), number);
+    }
+
+    fn version(&self, key: &str) -> String {
+        self.numbers.borrow()[key].to_string()
+    }
+
+    fn deny(&self, key: &str) {
+        self.google.deny(key);
+    }
+
+    fn permission(&self) -> &'static str {
+        "Permission secretmanager.versions.access denied on resource projects/demo/secrets/closed"
+    }
+
+    fn throttle(&self, seconds: u64) {
+        self.google
+            .set_fault(Fault::TooManyRequests(Duration::from_secs(seconds)));
+    }
+
+    fn fail(&self) {
+        self.google.set_fault(Fault::Broken);
+    }
+
+    fn recover(&self) {
+        self.google.clear_fault();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn does_what_every_provider_does() {
+    let bench = Bench::load(&["gcpsm"]).await;
+    let rows = Rows {
+        google: SecretManager::start().unwrap(),
+        numbers: RefCell::default(),
+    };
+    table::play(&bench, &rows, &[]).await;
 }
 
 /// One batch, one trip: 60 objects are read in the time that one takes.

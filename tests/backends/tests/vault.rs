@@ -8,10 +8,13 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_backend_tests::table::{self, Backend};
 use postern_core::egress::{AddressRules, AllowedEndpoint, EgressPolicy, Origin, TlsSettings};
 use postern_core::failure::{Code, Failure};
 use postern_core::plugin::{
@@ -20,7 +23,9 @@ use postern_core::plugin::{
 use postern_core::secret::SecretValue;
 use postern_runtime::Runtime;
 use postern_runtime::aot::CompileWith;
-use postern_test_kit::kvserver::{RECORDED_ROLE_ID, RECORDED_SECRET_ID, Vaultlike, vaultlike};
+use postern_test_kit::kvserver::{
+    CountingVault, Fault, RECORDED_ROLE_ID, RECORDED_SECRET_ID, Vaultlike, vaultlike,
+};
 use serde_json::{Value, json};
 
 struct Bench {
@@ -251,4 +256,78 @@ async fn logs_in_by_password_and_says_nothing_of_a_wrong_one() {
     assert_eq!(wrong.code, Code::Unauthenticated);
     assert!(!format!("{wrong:?}").contains("nope"), "{wrong:?}");
     bench.assert_nothing_else_was_asked();
+}
+
+/// A KV engine as the rows of all providers want it: what is no JSON object is its member `value`.
+struct Rows {
+    vault: CountingVault,
+    numbers: RefCell<BTreeMap<String, u64>>,
+}
+
+impl Backend for Rows {
+    fn config(&self) -> String {
+        let mut config = v2();
+        config["server"] = json!(self.vault.url());
+        config.to_string()
+    }
+
+    fn credentials(&self) -> Vec<Credential> {
+        vec![Credential {
+            pointer: "/auth/tokenSecretRef".into(),
+            value: CountingVault::ROOT_TOKEN.into(),
+            attributes: Vec::new(),
+        }]
+    }
+
+    fn put(&self, key: &str, value: &[u8]) {
+        let object = serde_json::from_slice(value).ok().filter(Value::is_object);
+        let data = object.unwrap_or_else(|| json!({"value": String::from_utf8_lossy(value)}));
+        let number = self.vault.put("secret", key, data);
+        self.numbers.borrow_mut().insert(key.to_owned(), number);
+    }
+
+    fn version(&self, key: &str) -> String {
+        self.numbers.borrow()[key].to_string()
+    }
+
+    fn deny(&self, key: &str) {
+        let place = format!("secret/data/{key}");
+        self.vault.set_fault_at(&place, Fault::Forbidden);
+    }
+
+    fn permission(&self) -> &'static str {
+        "the token may not read"
+    }
+
+    fn throttle(&self, seconds: u64) {
+        let pause = Duration::from_secs(seconds);
+        self.vault
+            .set_fault_at("secret/", Fault::TooManyRequests(pause));
+    }
+
+    fn fail(&self) {
+        self.vault.set_fault(Fault::Sealed);
+    }
+
+    fn recover(&self) {
+        self.vault.clear_faults();
+    }
+
+    fn member(&self) -> Option<&'static str> {
+        Some("value")
+    }
+
+    fn cannot(&self, row: &str) -> Option<&'static str> {
+        (row == "binary").then_some("the values of a KV engine are JSON texts")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn does_what_every_provider_does() {
+    let bench = postern_backend_tests::Bench::load(&["vault"]).await;
+    let rows = Rows {
+        vault: CountingVault::start().unwrap(),
+        numbers: RefCell::default(),
+    };
+    table::play(&bench, &rows, &["binary"]).await;
 }

@@ -13,12 +13,17 @@ use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use postern_backend_tests::table::{self, Asker, Backend, whole};
-use postern_backend_tests::{Bench, failure, value};
+use postern_backend_tests::table::{self, Asker, Backend};
+use postern_backend_tests::{Bench, failure, request, value};
 use postern_core::failure::Code;
 use postern_core::plugin::{Credential, PluginHost as _, Request};
 use postern_test_kit::aws::{AccessKey, Aws, REGION, Refusal};
 use serde_json::{Value, json};
+
+/// A request of a whole object.
+fn whole(key: &str) -> Request {
+    request(key, None)
+}
 
 struct Account {
     aws: Aws,

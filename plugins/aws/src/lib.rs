@@ -45,7 +45,7 @@ impl Provider for Aws {
             asks: environment::asks(),
             batch_size: BATCH_SIZE,
             summary: "AWS Secrets Manager and Parameter Store".to_owned(),
-            options: Vec::new(),
+            options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
         }
     }
 

@@ -86,7 +86,7 @@ impl Provider for AzureKeyVault {
             asks: ASKS.map(ask).to_vec(),
             batch_size: BATCH_SIZE,
             summary: "Secrets, certificates and keys of Azure Key Vault".to_owned(),
-            options: Vec::new(),
+            options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// The binary under test.
 pub const POSTERN: &str = env!("CARGO_BIN_EXE_postern");
 
-const NEEDED: [&str; 3] = ["fake", "file", "go-template"];
+const NEEDED: [&str; 4] = ["aws", "fake", "file", "go-template"];
 
 /// The bundled plugins, compiled once for this test process.
 pub fn plugins() -> &'static Path {

@@ -48,6 +48,8 @@ mod policies;
 mod providers;
 #[path = "all/sentinels.rs"]
 mod sentinels;
+#[path = "all/side_by_side.rs"]
+mod side_by_side;
 #[path = "all/stores.rs"]
 mod stores;
 #[path = "all/templates.rs"]

@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// The plugins of this repository that tests use.
-const PLUGINS: [&str; 7] = [
+const PLUGINS: [&str; 8] = [
+    "aws",
     "azurekv",
     "fake",
     "gcpsm",

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,7 +46,17 @@ fn manifests(page: &str) -> String {
 
 /// Applies manifests with `kubectl`, as a reader of the page would.
 async fn apply(place: &Place, manifests: String) {
+    run_apply(place.stage.plane.kubectl(), manifests).await;
+}
+
+/// Applies manifests that name no namespace, in that of the test.
+pub async fn apply_in(place: &Place, manifests: String) {
     let mut command = place.stage.plane.kubectl();
+    command.args(["-n", place.name()]);
+    run_apply(command, manifests).await;
+}
+
+async fn run_apply(mut command: Command, manifests: String) {
     let ran = tokio::task::spawn_blocking(move || {
         let mut child = command
             .args(["apply", "-f", "-"])

@@ -35,6 +35,12 @@
 - apiGroups: [""]
   resources: ["configmaps"]
   verbs: ["get"]
+{{- if .Values.genericTargets.enabled }}
+# targets that are ConfigMaps; lists and watches ask for managed ones only, by label, and for metadata.
+- apiGroups: [""]
+  resources: ["configmaps"]
+  verbs: ["list","watch","create","update","delete"]
+{{- end }}
 # accounts that stores log in with: their annotations.
 - apiGroups: [""]
   resources: ["serviceaccounts"]

@@ -10,7 +10,6 @@
   "crds.createClusterPushSecret": "PushSecret is not served; its objects stay as they are.",
   "crds.createPushSecret": "PushSecret is not served; its objects stay as they are.",
   "enableHTTP2": "metrics are served by HTTP/1.1 only.",
-  "genericTargets": "targets other than Secrets are not served yet.",
   "grafanaDashboard": "there is no dashboard yet.",
   "image.flavour": "there is one image.",
   "leaderElect": "there is no leader election yet; one replica runs.",

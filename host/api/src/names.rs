@@ -52,6 +52,14 @@ pub mod reason {
     pub const SECRET_DELETED: &str = "SecretDeleted";
     /// The target does not exist, and is not ours to make.
     pub const SECRET_MISSING: &str = "SecretMissing";
+    /// The same of a target that is no Secret.
+    pub const RESOURCE_SYNCED: &str = "ResourceSynced";
+    /// The same of a target that is no Secret.
+    pub const RESOURCE_SYNCED_ERROR: &str = "ResourceSyncedError";
+    /// The same of a target that is no Secret.
+    pub const RESOURCE_DELETED: &str = "ResourceDeleted";
+    /// The same of a target that is no Secret.
+    pub const RESOURCE_MISSING: &str = "ResourceMissing";
     /// Objects are said not to exist in a way that is not believed at once; the target is as it was.
     pub const MASS_ABSENCE: &str = "MassAbsence";
     /// A StoreAccess does not let the namespace read what the ExternalSecret names; nothing was asked, and the target is as

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::events::Poster;
+use crate::manifest::Manifests;
 use crate::plugins::{Memories, Plugins};
 use crate::queue::Queue;
 use crate::report::OnReport;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     /// UID and generation under which a store was last checked, so that its sessions are closed when either changes.
     pub(crate) sessions: Mutex<HashMap<StoreId, (String, i64)>>,
     pub(crate) on_report: Option<OnReport>,
+    /// Targets that are no Secrets.
+    pub(crate) manifests: Manifests,
     /// Requests that write or read single objects at the API server at once.
     pub(crate) turns: Semaphore,
 }

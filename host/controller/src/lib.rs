@@ -12,6 +12,7 @@ mod commit;
 mod context;
 mod credentials;
 mod events;
+mod manifest;
 mod observe;
 mod plugins;
 mod preflight;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use postern_api::ExternalSecret;
 use postern_core::failure::Failure;
-use postern_core::plan::{self, Observed};
+use postern_core::plan::Observed;
 
 use crate::context::Context;
+use crate::manifest;
 use crate::target;
-use crate::world::ObjectKey;
+use crate::world::{ObjectKey, TargetKey};
 
 /// All that a plan is made of; none where the object is gone, or has to wait: for the check of a store, or for its namespace
 /// to be seen, whose labels say what may be read. Either wakes it.
@@ -19,7 +21,7 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         let Some(object) = world.external_secret(key) else {
             return Ok(None);
         };
-        let going = object.metadata.deletion_timestamp.is_some();
+        let going = is_going(&object);
         let labels_are_watched = ctx.namespace.is_none();
         if labels_are_watched && !going && !world.knows_namespace(&key.namespace) {
             return Ok(None);
@@ -32,10 +34,7 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         let Some(stores) = stores else {
             return Ok(None);
         };
-        let target_key = ObjectKey {
-            namespace: key.namespace.clone(),
-            name: plan::target_name(&object),
-        };
+        let target_key = TargetKey::of(&object);
         let target = world.target(&target_key);
         (
             world.access_of(stores.keys()),
@@ -46,9 +45,14 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
             target,
         )
     };
-    let target = match target {
-        Some(seen) if seen.actual_hash.is_none() => target::read(ctx, &target_key).await?,
-        known => known,
+    let target = match (&target_key.kind, target) {
+        (Some(kind), target) if ctx.settings.generic_targets && !is_going(&object) => {
+            manifest::look(ctx, kind, &target_key, target).await
+        }
+        (None, Some(seen)) if seen.actual_hash.is_none() => {
+            target::read(ctx, &target_key.object).await?
+        }
+        (_, known) => known,
     };
     let settings = ctx.settings.clone();
     Ok(Some(Observed {
@@ -60,4 +64,8 @@ pub(crate) async fn observe(ctx: &Context, key: &ObjectKey) -> Result<Option<Obs
         now,
         settings,
     }))
+}
+
+fn is_going(object: &ExternalSecret) -> bool {
+    object.metadata.deletion_timestamp.is_some()
 }

@@ -26,6 +26,8 @@ pub enum When {
     Always,
     /// Stores may log in with tokens of ServiceAccounts.
     Tokens,
+    /// Targets may be other objects than Secrets.
+    GenericTargets,
     /// The API server lets nobody block an owner's deletion who may not change the owner's finalizers, as OpenShift's does.
     OpenShift,
 }
@@ -121,6 +123,15 @@ pub const RULES: &[Rule] = &[
         ("", "configmaps"),
         &["get"],
         "authorities and settings that stores name, and templates of targets",
+    ),
+    only(
+        When::GenericTargets,
+        row(
+            Reach::Namespace,
+            ("", "configmaps"),
+            &["list", "watch", "create", "update", "delete"],
+            "targets that are ConfigMaps; lists and watches ask for managed ones only, by label, and for metadata",
+        ),
     ),
     row(
         Reach::Namespace,
@@ -286,8 +297,13 @@ mod tests {
         let mut seen = BTreeSet::new();
         for rule in RULES {
             assert!(
-                seen.insert((rule.group, rule.resource, rule.reach == Reach::Cluster)),
-                "{} has two rows of one reach",
+                seen.insert((
+                    rule.group,
+                    rule.resource,
+                    rule.reach == Reach::Cluster,
+                    rule.when == When::GenericTargets
+                )),
+                "{} has two rows of one reach and switch",
                 rule.resource
             );
             assert!(

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::bereft;
 use crate::commit;
 use crate::context::Context;
+use crate::manifest;
 use crate::observe::observe;
 use crate::queue::Next;
 use crate::report;
@@ -114,7 +115,11 @@ async fn write(
     let rule = Rule::of(plan, observed.object.metadata.uid.as_deref());
     let written = match &produced.target {
         Fate::Written(desired) => target::write(ctx, &rule, desired).await?,
-        Fate::Deleted => target::remove(ctx, plan, &rule).await?,
+        Fate::Manifested(desired) => manifest::write(ctx, &rule, desired).await?,
+        Fate::Deleted => match &plan.manifest {
+            None => target::remove(ctx, plan, &rule).await?,
+            Some(kind) => manifest::remove(ctx, kind, plan, &rule).await?,
+        },
         Fate::Retained => Written::Retained,
     };
     let left_over = match (&plan.left_over, &produced.target) {

@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::context::{Context, Owed};
 use crate::credentials::ApiCredentials;
 use crate::events::Poster;
+use crate::manifest::{self, Manifests};
 use crate::plugins::{Memories, Plugins};
 use crate::queue::{Class, Queue};
 use crate::report::{OnReport, Readings};
@@ -55,6 +56,8 @@ pub struct Options {
     pub cluster_external_secrets: bool,
     /// Whether what is read must be allowed by a StoreAccess or ClusterStoreAccess, from every namespace.
     pub require_store_access: bool,
+    /// Whether targets may be other objects than Secrets.
+    pub generic_targets: bool,
     /// Syncs at once.
     pub in_flight: usize,
     /// Requests at the API server at once, beside watches.
@@ -82,6 +85,7 @@ impl Default for Options {
             cluster_stores: true,
             cluster_external_secrets: true,
             require_store_access: false,
+            generic_targets: false,
             in_flight: IN_FLIGHT,
             api_in_flight: API_IN_FLIGHT,
             doors: postern_sync::Settings::default(),
@@ -174,9 +178,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     preflight::check(&client, &options.unserved()).await?;
-    let (ctx, posting) = context(client, host, &options)?;
+    let (ctx, posting, wanted) = context(client, host, &options)?;
     let mut watches = Watches::default();
     watches.start(&ctx);
+    watches.follow_targets(&ctx, wanted);
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
         () = &mut shutdown => return Ok(()),
@@ -208,7 +213,7 @@ fn context(
     client: Client,
     host: Arc<dyn PluginHost>,
     options: &Options,
-) -> Result<(Arc<Context>, JoinHandle<()>), Error> {
+) -> Result<(Arc<Context>, JoinHandle<()>, manifest::Wanted), Error> {
     let queue = Arc::new(Queue::new());
     let credentials = Arc::new(ApiCredentials {
         client: client.clone(),
@@ -235,6 +240,7 @@ fn context(
     .map_err(Error::Doors)?;
     options.readings.of(&queue, &doors);
     let (events, posting) = Poster::start(client.clone());
+    let (manifests, wanted) = Manifests::new();
     let ctx = Context {
         client,
         namespace: options.namespace.clone(),
@@ -243,6 +249,7 @@ fn context(
             delimiters: options.delimiters.clone(),
             ignore_cluster_stores: !options.cluster_stores,
             require_store_access: options.require_store_access,
+            generic_targets: options.generic_targets,
         },
         outlook: Outlook {
             class: options.controller_class.clone(),
@@ -261,9 +268,10 @@ fn context(
         events,
         sessions: Mutex::new(HashMap::new()),
         on_report: options.on_report.clone(),
+        manifests,
         turns: Semaphore::new(options.api_in_flight),
     };
-    Ok((Arc::new(ctx), posting))
+    Ok((Arc::new(ctx), posting, wanted))
 }
 
 /// An object that does not fit its type must not stop the watch.
@@ -307,6 +315,14 @@ impl Watches {
             self.add(ctx, &mirrors::PLUGINS, plugins, all());
             self.add(ctx, &mirrors::PLUGIN_GRANTS, grants, all());
         }
+    }
+
+    fn follow_targets(&mut self, ctx: &Arc<Context>, wanted: manifest::Wanted) {
+        let ctx = Arc::clone(ctx);
+        self.tasks.spawn(async move {
+            manifest::follow(ctx, wanted).await;
+            "targets"
+        });
     }
 
     fn add<T: 'static, Id, O>(

@@ -16,7 +16,7 @@ use zeroize::Zeroize as _;
 
 use crate::api_error;
 use crate::context::Context;
-use crate::world::ObjectKey;
+use crate::world::{ObjectKey, TargetKey};
 
 /// Somebody else writes the same Secret at the same time; after so many rounds it is left to the backoff.
 const MAX_ROUNDS: usize = 4;
@@ -63,7 +63,7 @@ pub(crate) async fn learn_all(ctx: &Context) -> kube::Result<()> {
 /// Reads a target whose present version we do not know.
 pub(crate) async fn read(ctx: &Context, key: &ObjectKey) -> Result<Option<TargetMeta>, Failure> {
     get(ctx, key).await?;
-    Ok(ctx.world.lock().target(key))
+    Ok(ctx.world.lock().target(&TargetKey::secret(key.clone())))
 }
 
 /// Writes the target.
@@ -78,7 +78,8 @@ pub(crate) async fn write(
 ) -> Result<Written, Failure> {
     let key = key(rule);
     // A Secret that we did not make may be there without our label, which the watch selects by.
-    let look = rule.creation == CreationPolicy::Merge || ctx.world.lock().target(&key).is_some();
+    let known = TargetKey::secret(key.clone());
+    let look = rule.creation == CreationPolicy::Merge || ctx.world.lock().target(&known).is_some();
     let mut existing = if look { get(ctx, &key).await? } else { None };
     for _ in 0..MAX_ROUNDS {
         let body = existing.as_ref().map(|body| &body.0);
@@ -183,7 +184,7 @@ async fn delete(ctx: &Context, key: &ObjectKey, exactly: Exactly) -> Result<Dele
     let _turn = ctx.turn().await;
     match api.delete(&key.name, &params).await {
         Ok(_) => {
-            ctx.world.lock().misses_target(key);
+            misses(ctx, key);
             Ok(Deleted::Yes)
         }
         Err(error) if api_error::is_not_found(&error) => Ok(Deleted::Gone),
@@ -262,7 +263,7 @@ async fn get(ctx: &Context, key: &ObjectKey) -> Result<Option<Body>, Failure> {
             Ok(Some(body))
         }
         None => {
-            ctx.world.lock().misses_target(key);
+            misses(ctx, key);
             Ok(None)
         }
     }
@@ -275,5 +276,11 @@ fn learn(ctx: &Context, secret: &Secret) {
         .flatten()
         .map(|(key, value)| (key.as_str(), value.0.as_slice()));
     let hash = go::data_hash(data);
-    ctx.world.lock().knows_target(&secret.metadata, hash);
+    let key = TargetKey::secret(ObjectKey::of(&secret.metadata));
+    ctx.world.lock().knows_target(key, &secret.metadata, hash);
+}
+
+fn misses(ctx: &Context, key: &ObjectKey) {
+    let key = TargetKey::secret(key.clone());
+    ctx.world.lock().misses_target(&key);
 }

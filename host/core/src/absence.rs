@@ -8,6 +8,7 @@ use std::time::Duration;
 use postern_api::external_secret::{CreationPolicy, DeletionPolicy};
 
 use crate::failure::{Code, Failure, Stage};
+use crate::generic;
 use crate::plan::{Entry, Position, SyncPlan, WhenAbsent};
 use crate::plugin::{Digest, Part};
 use crate::shape::{Data, EntryFate, Omitted};
@@ -56,6 +57,8 @@ pub struct Produced {
 pub enum Fate {
     /// It shall be this.
     Written(Desired),
+    /// It is no Secret, and shall be this.
+    Manifested(Box<generic::Desired>),
     /// It shall not be.
     Deleted,
     /// It stays as it is: there is nothing to make it of, and the deletion policy does not empty it.
@@ -68,7 +71,7 @@ impl Fate {
     pub fn desired(self) -> Option<Desired> {
         match self {
             Self::Written(desired) => Some(desired),
-            Self::Deleted | Self::Retained => None,
+            Self::Manifested(_) | Self::Deleted | Self::Retained => None,
         }
     }
 }

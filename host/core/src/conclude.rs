@@ -12,6 +12,7 @@ use postern_api::{Condition, ExternalSecret, SecretStoreStatus};
 
 use crate::absence::Missing;
 use crate::failure::{Code, Failure, Retry, Stage, one_line};
+use crate::generic::Kind;
 use crate::offer::{Offer, Upkeep};
 use crate::plan::{self, Observed, Position};
 use crate::schedule;
@@ -94,6 +95,8 @@ const DELETED: &str = "secret deleted due to DeletionPolicy=Delete";
 pub(crate) const RETAINED: &str = "secret retained";
 /// What is said where the Secret that keys go into is not there; likewise.
 const MISSING: &str = "secret will not be created due to CreationPolicy=Merge";
+/// The same of a target that is no Secret.
+const RESOURCE_MISSING: &str = "resource will not be created due to CreationPolicy=Merge";
 /// What is said of a Secret that has another name by now; likewise.
 const LEFT_OVER: &str = "secret deleted because it was orphaned";
 
@@ -117,20 +120,27 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
         Written::Retained => (reason::SECRET_SYNCED, retained(object)),
         Written::Missing => (reason::SECRET_MISSING, MISSING),
     };
+    let manifest = manifest(observed);
+    let reason = reason_for(manifest.as_ref(), reason);
+    let message = match (&manifest, written) {
+        (Some(_), Written::Missing) => RESOURCE_MISSING,
+        _ => message,
+    };
     let ready = ready(observed, true, reason, message);
     status.conditions = Some(merged(status.conditions.take(), ready));
     status.refresh_time = Some(seconds(observed.now));
     status.synced_resource_version = Some(plan::current_version(object));
-    if written.is_bound() {
+    if written.is_bound() && manifest.is_none() {
         status.binding = Some(Binding {
             name: plan::target_name(object),
         });
     }
     let event = |reason, message: &str| {
+        let done = |kind: &Kind| format!("{reason} {kind} {}", plan::target_name(object));
         vec![EventText {
             warning: false,
             reason,
-            message: message.to_owned(),
+            message: manifest.as_ref().map_or_else(|| message.to_owned(), done),
         }]
     };
     Conclusion {
@@ -146,6 +156,23 @@ fn success(observed: &Observed, written: Written) -> Conclusion {
             | Written::Skipped => Vec::new(),
         },
         next: next_after_success(observed),
+    }
+}
+
+/// The kind of a target that is served and is no Secret.
+fn manifest(observed: &Observed) -> Option<Kind> {
+    Kind::of(&observed.object).filter(|_| observed.settings.generic_targets)
+}
+
+/// The peer has words of its own for targets that are no Secrets.
+fn reason_for(manifest: Option<&Kind>, reason: &'static str) -> &'static str {
+    match (manifest, reason) {
+        (None, reason) => reason,
+        (Some(_), reason::SECRET_SYNCED) => reason::RESOURCE_SYNCED,
+        (Some(_), reason::SECRET_SYNCED_ERROR) => reason::RESOURCE_SYNCED_ERROR,
+        (Some(_), reason::SECRET_DELETED) => reason::RESOURCE_DELETED,
+        (Some(_), reason::SECRET_MISSING) => reason::RESOURCE_MISSING,
+        (Some(_), reason) => reason,
     }
 }
 
@@ -239,7 +266,7 @@ fn failed(observed: &Observed, failure: &Failure) -> Conclusion {
     let reason = match failure.code {
         Code::MassAbsence => reason::MASS_ABSENCE,
         Code::AccessDenied | Code::AccessInvalid => reason::STORE_ACCESS_DENIED,
-        _ => reason::SECRET_SYNCED_ERROR,
+        _ => reason_for(manifest(observed).as_ref(), reason::SECRET_SYNCED_ERROR),
     };
     let ready = ready(observed, false, reason, &message);
     let conditions = merged(status.conditions.take(), ready);

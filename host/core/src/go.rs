@@ -86,6 +86,73 @@ pub fn data_hash<'a>(data: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Str
     hex::encode(hash.finalize())
 }
 
+/// The hash of a piece of an object: SHA3-224 over what Go's `%+v` prints of it.
+#[must_use]
+pub fn object_hash(value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    print(value, &mut text);
+    let hash = string_hash(&text);
+    zeroize::Zeroize::zeroize(&mut text);
+    hash
+}
+
+fn print(value: &serde_json::Value, out: &mut String) {
+    use serde_json::Value;
+    match value {
+        Value::Null => out.push_str("<nil>"),
+        Value::Bool(is) => out.push_str(if *is { "true" } else { "false" }),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => out.push_str(&float_text(float)),
+            None => {
+                let _ = write!(out, "{number}");
+            }
+        },
+        Value::String(text) => out.push_str(text),
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(' ');
+                }
+                print(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            out.push_str("map[");
+            for (at, (key, value)) in sorted.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(' ');
+                }
+                out.push_str(key);
+                out.push(':');
+                print(value, out);
+            }
+            out.push(']');
+        }
+    }
+}
+
+/// A number as `%v` prints it: the shortest text, with an exponent below 1e-4 and from 1e21 on.
+fn float_text(float: f64) -> String {
+    let size = float.abs();
+    if size == 0.0 || (1e-4..1e21).contains(&size) {
+        return float.to_string();
+    }
+    let text = format!("{float:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
+    }
+}
+
 /// The hash of a map of values that are still wrapped.
 #[must_use]
 pub fn secret_data_hash(data: &BTreeMap<String, SecretValue>) -> String {
@@ -188,6 +255,21 @@ mod tests {
             synced_resource_version(1, &none, &none),
             "1-f47fe3c0b255b6dd8047cdffa772587bb829efe7a1cb70febeda2eb2"
         );
+    }
+
+    #[test]
+    fn an_object_is_hashed_as_go_prints_it() {
+        let printed = |value: serde_json::Value| {
+            let mut text = String::new();
+            print(&value, &mut text);
+            text
+        };
+        let value = serde_json::json!({"b": [1, "x y", null, true], "a": {"f": 1.5, "big": 1e21, "small": 0.00001}, "": {}});
+        assert_eq!(
+            printed(value),
+            "map[:map[] a:map[big:1e+21 f:1.5 small:1e-05] b:[1 x y <nil> true]]"
+        );
+        assert_eq!(object_hash(&serde_json::json!({})), string_hash("map[]"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod delimiters;
 pub mod egress;
 pub mod failure;
 pub mod fan_out;
+pub mod generic;
 pub mod go;
 pub mod grant;
 pub mod offer;

@@ -27,6 +27,7 @@ use crate::absence;
 use crate::access::{self, Denied};
 use crate::delimiters::Delimiters;
 use crate::failure::{Code, Failure, Stage};
+use crate::generic::Kind;
 use crate::store::{Store, StoreId};
 use crate::windows;
 
@@ -41,6 +42,8 @@ pub struct PlanSettings {
     pub ignore_cluster_stores: bool,
     /// What is read must be allowed by a StoreAccess or ClusterStoreAccess, from every namespace.
     pub require_store_access: bool,
+    /// Whether targets may be other objects than Secrets; only in a cluster.
+    pub generic_targets: bool,
 }
 
 /// What is known of a store.
@@ -147,8 +150,10 @@ pub struct SyncPlan {
     pub reads: Vec<Read>,
     /// What becomes of each read.
     pub entries: Vec<Entry>,
-    /// Name of the Secret.
+    /// Name of the target.
     pub target_name: String,
+    /// What kind of object the target is; none for a Secret.
+    pub manifest: Option<Kind>,
     /// Who makes the Secret, and whose it is.
     pub creation: CreationPolicy,
     /// It is made immutable, and keeps the data it has.
@@ -180,6 +185,7 @@ impl SyncPlan {
             reads: Vec::new(),
             entries: Vec::new(),
             target_name: target_name.to_owned(),
+            manifest: None,
             creation: CreationPolicy::default(),
             immutable: false,
             left_over: None,
@@ -275,7 +281,7 @@ fn unsupported(field: &str) -> Failure {
 fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
     let object = &observed.object;
     safety::check(object)?;
-    refuse_unserved(object)?;
+    let manifest = target::manifest(observed)?;
     target::check_template(object)?;
     interval(object)?;
     windows::check(object.spec.sync_windows.as_ref()).map_err(invalid)?;
@@ -292,6 +298,7 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         left_over: target::left_over(object, &target_name),
         template_sources: target::template_sources(object),
         target_name,
+        manifest,
         absence: target::absence_rule(observed),
         template: object.spec.target.as_ref().and_then(|t| t.template.clone()),
         delimiters: Delimiters::of(object, &observed.settings.delimiters)?,
@@ -301,12 +308,4 @@ fn sync_plan(observed: &Observed) -> Result<SyncPlan, Failure> {
         reads,
         entries,
     })
-}
-
-fn refuse_unserved(object: &ExternalSecret) -> Result<(), Failure> {
-    let target = object.spec.target.as_ref();
-    match target.and_then(|t| t.manifest.as_ref()) {
-        Some(_) => Err(unsupported("invalid generic target: spec.target.manifest")),
-        None => Ok(()),
-    }
 }

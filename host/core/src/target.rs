@@ -4,8 +4,8 @@
 //! are what managedFields give to our field manager. Creation policies Owner and Orphan clear all other data, Merge and
 //! CreateOrMerge keep it; the data hash covers all data that the object then has.
 
-mod apply;
-mod owner;
+pub(crate) mod apply;
+pub(crate) mod owner;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +40,8 @@ pub struct Rule {
     pub creation: CreationPolicy,
     /// It is made immutable, and once it exists its data stay as they are.
     pub immutable: bool,
+    /// What it is, for messages: `secret`, or the kind of another object.
+    pub what: String,
 }
 
 impl Rule {
@@ -55,6 +57,10 @@ impl Rule {
             name: plan.target_name.clone(),
             creation: plan.creation,
             immutable: plan.immutable,
+            what: plan
+                .manifest
+                .as_ref()
+                .map_or_else(|| "secret".to_owned(), ToString::to_string),
         }
     }
 
@@ -96,7 +102,7 @@ pub fn write(existing: Option<&Secret>, desired: &Desired, rule: &Rule) -> Resul
             _ => Write::Create(Box::new(new(desired, rule))),
         });
     };
-    owner::check(existing, rule)?;
+    owner::check(&existing.metadata, rule)?;
     let mut secret = existing.clone();
     if !rule.immutable {
         check_type(existing, desired, &rule.name)?;
@@ -184,18 +190,26 @@ pub enum Remove {
 /// Decides how the target ceases to be. Only an object that this very ExternalSecret controls is deleted, and only where
 /// `at_stake` says that its absence was confirmed for it.
 pub fn remove(existing: Option<&Secret>, rule: &Rule, at_stake: bool) -> Result<Remove, Failure> {
-    let Some(existing) = existing.filter(|s| s.metadata.deletion_timestamp.is_none()) else {
+    remove_object(existing.map(|secret| &secret.metadata), rule, at_stake)
+}
+
+pub(crate) fn remove_object(
+    existing: Option<&ObjectMeta>,
+    rule: &Rule,
+    at_stake: bool,
+) -> Result<Remove, Failure> {
+    let Some(existing) = existing.filter(|meta| meta.deletion_timestamp.is_none()) else {
         return Ok(Remove::Nothing);
     };
-    let ours = owner::controls(&existing.metadata, &rule.owner);
-    match Exactly::of(&existing.metadata) {
+    let ours = owner::controls(existing, &rule.owner);
+    match Exactly::of(existing) {
         Some(exactly) if ours && at_stake => Ok(Remove::Delete(exactly)),
         _ => Err(Failure::new(
             Stage::Commit,
             Code::TargetOwned,
             format!(
-                "could not delete secret \"{}\": the backend has nothing for it, but this ExternalSecret does not own it; delete it by hand, or choose another spec.target.name",
-                rule.name
+                "could not delete {} \"{}\": the backend has nothing for it, but this ExternalSecret does not own it; delete it by hand, or choose another spec.target.name",
+                rule.what, rule.name
             ),
         )),
     }

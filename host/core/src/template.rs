@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 
 use postern_api::external_secret::{MergePolicy, TargetTemplate};
 
-use self::pieces::{Makes, Piece, Text, pieces};
+use self::pieces::{Makes, Piece, Text, generic_pieces, pieces};
 use crate::failure::{Code, Failure, Stage};
+use crate::generic::{self, How, Kind, Path};
 use crate::plan::{Goes, SyncPlan, TemplateObject};
 use crate::plugin::{Datum, RenderJob, Rendered, Template};
 use crate::secret::SecretValue;
@@ -40,10 +41,10 @@ pub fn job(plan: &SyncPlan, data: &Data, sources: &Sources) -> Result<Option<Ren
     let Some(template) = &plan.template else {
         return Ok(None);
     };
-    let templates = pieces(template)
-        .into_iter()
-        .map(|piece| to_render(plan, &piece, sources))
-        .collect::<Result<Vec<_>, _>>()?;
+    let templates = match &plan.manifest {
+        None => all(plan, &pieces(template), sources),
+        Some(_) => all(plan, &generic_pieces(template), sources),
+    }?;
     if templates.is_empty() {
         return Ok(None);
     }
@@ -57,10 +58,23 @@ pub fn job(plan: &SyncPlan, data: &Data, sources: &Sources) -> Result<Option<Ren
     Ok(Some(RenderJob { templates, data }))
 }
 
-fn to_render(plan: &SyncPlan, piece: &Piece<'_>, sources: &Sources) -> Result<Template, Failure> {
+fn all<To>(
+    plan: &SyncPlan,
+    pieces: &[Piece<'_, To>],
+    sources: &Sources,
+) -> Result<Vec<Template>, Failure> {
+    let each = pieces.iter().map(|piece| to_render(plan, piece, sources));
+    each.collect()
+}
+
+fn to_render<To>(
+    plan: &SyncPlan,
+    piece: &Piece<'_, To>,
+    sources: &Sources,
+) -> Result<Template, Failure> {
     let mut options = plan.delimiters.options();
-    if matches!(piece.makes, Makes::Map) {
-        options.push(("parse".to_owned(), "yaml-strings".to_owned()));
+    if let Some(parse) = piece.makes.parse() {
+        options.push(("parse".to_owned(), parse.to_owned()));
     }
     Ok(Template {
         name: piece.name.clone(),
@@ -69,7 +83,7 @@ fn to_render(plan: &SyncPlan, piece: &Piece<'_>, sources: &Sources) -> Result<Te
     })
 }
 
-fn text(piece: &Piece<'_>, sources: &Sources) -> Result<String, Failure> {
+fn text<To>(piece: &Piece<'_, To>, sources: &Sources) -> Result<String, Failure> {
     let (object, key) = match &piece.text {
         Text::Here(text) => return Ok((*text).to_owned()),
         Text::In(object, key) => (object, *key),
@@ -126,21 +140,85 @@ pub fn compose(
         finalizers: metadata.finalizers.unwrap_or_default(),
     };
     let pieces = pieces(template);
-    let rendered = rendered.unwrap_or_default();
-    if rendered.len() != pieces.len() {
-        return Err(Failure::new(
-            Stage::Render,
-            Code::ContractBroken,
-            "the template engine answered another number of texts than it was asked for",
-        ));
-    }
-    for (piece, text) in pieces.iter().zip(rendered) {
+    for (piece, text) in pieces.iter().zip(checked(pieces.len(), rendered)?) {
         let text = text.map_err(|f| render_failure(piece, f))?;
         for (key, value) in made(piece, text)? {
             put(&mut desired, piece, key, value)?;
         }
     }
     Ok(desired)
+}
+
+/// Puts values and rendered texts together for a target that is no Secret.
+pub fn compose_generic(
+    plan: &SyncPlan,
+    kind: &Kind,
+    data: Data,
+    rendered: Option<Rendered>,
+) -> Result<generic::Desired, Failure> {
+    let Some(template) = &plan.template else {
+        let (labels, annotations) = (plan.labels.clone(), plan.annotations.clone());
+        let mut desired = generic::Desired::new(kind, labels, annotations);
+        desired.put_all(data)?;
+        return Ok(desired);
+    };
+    let metadata = template.metadata.clone().unwrap_or_default();
+    let mut desired = generic::Desired::new(
+        kind,
+        metadata.labels.unwrap_or_default(),
+        metadata.annotations.unwrap_or_default(),
+    );
+    let pieces = generic_pieces(template);
+    for (piece, text) in pieces.iter().zip(checked(pieces.len(), rendered)?) {
+        let text = text.map_err(|f| render_failure(piece, f))?;
+        match (piece.makes, &piece.goes) {
+            (Makes::Value | Makes::Map, _) => {
+                for (key, value) in made(piece, text)? {
+                    desired.put(&piece.goes, key, &value)?;
+                }
+            }
+            (Makes::Yaml | Makes::YamlOrText, goes) => {
+                let value = serde_json::from_slice(text.expose());
+                let value = value.map_err(|_| no_json(piece, "JSON"))?;
+                let (at, how) = match goes {
+                    generic::Goes::At(path) if matches!(piece.makes, Makes::Yaml) => {
+                        (path.clone(), How::Merge)
+                    }
+                    generic::Goes::At(path) => (path.clone(), How::Set),
+                    generic::Goes::Fields(root) => (Path::field(root), How::Set),
+                    generic::Goes::Labels | generic::Goes::Annotations => {
+                        return Err(no_json(piece, "texts"));
+                    }
+                };
+                desired.edit(at, value, how);
+            }
+        }
+    }
+    Ok(desired)
+}
+
+fn no_json<To>(piece: &Piece<'_, To>, what: &str) -> Failure {
+    Failure::new(
+        Stage::Render,
+        Code::ContractBroken,
+        format!(
+            "the template engine did not answer the YAML of {} as {what}",
+            piece.place
+        ),
+    )
+}
+
+/// One text a template.
+fn checked(pieces: usize, rendered: Option<Rendered>) -> Result<Rendered, Failure> {
+    let rendered = rendered.unwrap_or_default();
+    if rendered.len() == pieces {
+        return Ok(rendered);
+    }
+    Err(Failure::new(
+        Stage::Render,
+        Code::ContractBroken,
+        "the template engine answered another number of texts than it was asked for",
+    ))
 }
 
 fn keeps_data(template: &TargetTemplate) -> bool {
@@ -150,23 +228,19 @@ fn keeps_data(template: &TargetTemplate) -> bool {
 }
 
 /// The keys and values that a rendered text makes.
-fn made(piece: &Piece<'_>, text: SecretValue) -> Result<Vec<(String, SecretValue)>, Failure> {
+fn made<To>(
+    piece: &Piece<'_, To>,
+    text: SecretValue,
+) -> Result<Vec<(String, SecretValue)>, Failure> {
     let all = match piece.makes {
-        Makes::Value => vec![(piece.name.clone(), text)],
-        Makes::Map => serde_json::from_slice::<BTreeMap<String, SecretText>>(text.expose())
-            .map_err(|_| {
-                Failure::new(
-                    Stage::Render,
-                    Code::ContractBroken,
-                    format!(
-                        "the template engine did not answer the YAML of {} as JSON of texts",
-                        piece.place
-                    ),
-                )
-            })?
-            .into_iter()
-            .map(|(key, value)| (key, value.0))
-            .collect(),
+        Makes::Value | Makes::YamlOrText => vec![(piece.name.clone(), text)],
+        Makes::Map | Makes::Yaml => {
+            serde_json::from_slice::<BTreeMap<String, SecretText>>(text.expose())
+                .map_err(|_| no_json(piece, "JSON of texts"))?
+                .into_iter()
+                .map(|(key, value)| (key, value.0))
+                .collect()
+        }
     };
     let decoded = |(key, value): (String, SecretValue)| {
         let value = shape::decode(piece.decoding, value).map_err(|why| {
@@ -207,7 +281,7 @@ fn put(
 }
 
 /// Limits and traps keep their code; what the engine says of a template becomes the manifest's.
-fn render_failure(piece: &Piece<'_>, mut failure: Failure) -> Failure {
+fn render_failure<To>(piece: &Piece<'_, To>, mut failure: Failure) -> Failure {
     if failure.code == Code::InvalidRequest {
         let parse = failure.public.starts_with("unable to parse");
         failure.code = if parse {

@@ -289,6 +289,10 @@ pub struct Run {
     /// Serve ClusterExternalSecrets.
     #[arg(long, env = "POSTERN_ENABLE_CLUSTER_EXTERNAL_SECRET_RECONCILER", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = true, default_missing_value = "true")]
     pub enable_cluster_external_secret_reconciler: bool,
+    /// Serve targets that are no Secrets (spec.target.manifest): values then stand readable in ConfigMaps and other objects, and
+    /// whoever may write an ExternalSecret writes every kind that the operator's role allows.
+    #[arg(long, env = "POSTERN_UNSAFE_ALLOW_GENERIC_TARGETS", value_name = "BOOL", num_args = 0..=1, require_equals = true, action = ArgAction::Set, default_value_t = false, default_missing_value = "true")]
+    pub unsafe_allow_generic_targets: bool,
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere.
     #[arg(long, env = "POSTERN_METRICS_BIND_ADDRESS", default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
     pub metrics_bind_address: Listen,

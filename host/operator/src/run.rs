@@ -57,6 +57,7 @@ pub async fn run(run: Run) -> anyhow::Result<ExitCode> {
         secret_stores: run.enable_secret_store_reconciler,
         cluster_stores: run.enable_cluster_store_reconciler,
         cluster_external_secrets: run.enable_cluster_external_secret_reconciler,
+        generic_targets: run.unsafe_allow_generic_targets,
         require_store_access: run.plugins.require_store_access,
         doors,
         readiness,

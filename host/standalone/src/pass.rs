@@ -255,6 +255,7 @@ impl Standalone {
                 controller_class: self.options.controller_class.clone(),
                 delimiters: self.options.delimiters.clone(),
                 ignore_cluster_stores: false,
+                generic_targets: false,
                 require_store_access: self.options.require_store_access,
             },
             object,
@@ -327,6 +328,12 @@ impl Standalone {
         let target = (sync.namespace.as_str(), sync.target_name.as_str());
         let desired = match produced.target {
             Fate::Written(desired) => desired,
+            // Refused by the plan: nothing but Secrets is written here.
+            Fate::Manifested(_) => {
+                let what = "a folder holds Secrets only";
+                let failure = Failure::new(Stage::Commit, Code::Internal, what);
+                return Err(failed(failure));
+            }
             Fate::Retained => return Ok(Outcome::Unchanged),
             Fate::Deleted => {
                 let (outcome, keys) =

@@ -13,7 +13,7 @@ use postern_core::plan::{Read, SyncPlan, TemplateObject};
 use postern_core::plugin::{Part, PluginHost, RenderJob, Rendered, Revision};
 use postern_core::shape::{self, Data, EntryFate, Omitted, Shaped, Shaping, Unshaped};
 use postern_core::store::{Store, StoreId};
-use postern_core::template::{self, Desired};
+use postern_core::template;
 use tokio::time::Instant;
 
 use crate::credentials::{Credentials, ObjectKind, ObjectName};
@@ -202,8 +202,8 @@ impl Doors {
             });
         }
         match self.compose(plan, data).await {
-            Ok(desired) => Ok(Produced {
-                target: Fate::Written(desired),
+            Ok(target) => Ok(Produced {
+                target,
                 missing,
                 omitted,
                 fates,
@@ -216,7 +216,7 @@ impl Doors {
     }
 
     /// Renders what the target's templates make of the data.
-    async fn compose(&self, plan: &SyncPlan, data: Data) -> Result<Desired, Failure> {
+    async fn compose(&self, plan: &SyncPlan, data: Data) -> Result<Fate, Failure> {
         let sources = self.template_sources(plan).await?;
         let rendered = match template::job(plan, &data, &sources)? {
             None => None,
@@ -225,7 +225,13 @@ impl Doors {
                 Some(self.render(engine, job).await?)
             }
         };
-        template::compose(plan, data, rendered)
+        match &plan.manifest {
+            None => template::compose(plan, data, rendered).map(Fate::Written),
+            Some(kind) => {
+                let desired = template::compose_generic(plan, kind, data, rendered)?;
+                Ok(Fate::Manifested(Box::new(desired)))
+            }
+        }
     }
 
     /// Reads the objects that hold templates of the target; one that is not there is left out. Nothing of them is kept.

@@ -64,6 +64,7 @@ fn guarded(text: &mut String, rule: &Rule) {
     let value = match rule.when {
         When::Always => None,
         When::Tokens => Some("rbac.serviceAccountTokenCreate"),
+        When::GenericTargets => Some("genericTargets.enabled"),
         When::OpenShift => Some("openshiftFinalizers"),
     };
     if let Some(value) = value {

@@ -28,6 +28,8 @@ mod drift;
 mod failures;
 #[path = "all/freshness.rs"]
 mod freshness;
+#[path = "all/generic.rs"]
+mod generic;
 #[path = "all/handover.rs"]
 mod handover;
 #[path = "all/harness.rs"]

@@ -11,7 +11,7 @@ use postern_core::failure::{Code, Failure, Stage};
 use postern_core::store::StoreId;
 
 use super::Mirror;
-use crate::world::{ObjectKey, SeenStore, State, Touched, access_id};
+use crate::world::{ObjectKey, SeenStore, State, TargetKey, Touched, access_id};
 
 /// ExternalSecrets.
 pub(crate) const EXTERNAL_SECRETS: Mirror<ExternalSecret, ObjectKey> = Mirror {
@@ -78,13 +78,13 @@ pub(crate) const CLUSTER_STORE_ACCESSES: Mirror<ClusterStoreAccess, AccessId> = 
 };
 
 /// The metadata of managed Secrets.
-pub(crate) const TARGETS: Mirror<ObjectMeta, ObjectKey> = Mirror {
+pub(crate) const TARGETS: Mirror<ObjectMeta, TargetKey> = Mirror {
     kind: "Secret",
-    id: ObjectKey::of,
-    see: |state, meta| state.see_target(&meta),
+    id: |meta| TargetKey::secret(ObjectKey::of(meta)),
+    see: |state, meta| state.see_target(TargetKey::secret(ObjectKey::of(&meta)), &meta),
     see_malformed: nothing,
     lose: State::lose_target,
-    known: State::target_keys,
+    known: |state| state.target_keys(None),
 };
 
 /// The metadata of namespaces.

@@ -9,7 +9,7 @@ use postern_api::{ExternalSecret, ExternalSecretStatus};
 use postern_core::store::StoreId;
 use postern_core::{fan_out, plan};
 
-use super::{Key, ObjectKey, State, Touched, is_older, remove_from, same_but_status};
+use super::{Key, ObjectKey, State, TargetKey, Touched, is_older, remove_from, same_but_status};
 use crate::queue::Class;
 
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(super) struct SecretEntry {
     pub(super) object: Arc<ExternalSecret>,
     pub(super) malformed: bool,
     pub(super) stores: BTreeSet<StoreId>,
-    pub(super) target: ObjectKey,
+    pub(super) target: TargetKey,
     /// UID of the ClusterExternalSecret that made it.
     pub(super) maker: Option<String>,
 }
@@ -54,10 +54,7 @@ impl State {
         }
         let touched = old.is_none_or(|old| !same_but_status(&old.metadata, &object.metadata));
         self.unlink(&key);
-        let target = ObjectKey {
-            namespace: key.namespace.clone(),
-            name: plan::target_name(&object),
-        };
+        let target = TargetKey::of(&object);
         let stores = plan::stores_of(&object);
         let maker = fan_out::controller(&object.metadata).map(|owner| owner.uid.clone());
         if let Some(maker) = &maker {
@@ -104,9 +101,10 @@ impl State {
             if !self.by_target.contains_key(&entry.target) {
                 self.known.remove(&entry.target);
             }
-            if takes_its_target_along(&entry) {
+            // What is no Secret is left to the garbage collector.
+            if entry.target.kind.is_none() && takes_its_target_along(&entry) {
                 let uid = entry.object.metadata.uid.clone().unwrap_or_default();
-                self.bereft.insert(key.clone(), (entry.target, uid));
+                self.bereft.insert(key.clone(), (entry.target.object, uid));
             }
         }
         touched

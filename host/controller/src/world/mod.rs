@@ -16,9 +16,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use postern_api::ExternalSecret;
 use postern_core::access::{Access, AccessId};
 use postern_core::fan_out::Namespace;
-use postern_core::plan::TargetMeta;
+use postern_core::generic::Kind;
+use postern_core::plan::{self, TargetMeta};
 use postern_core::store::StoreId;
 
 pub(crate) use self::access::id as access_id;
@@ -46,6 +48,31 @@ impl ObjectKey {
     }
 }
 
+/// Names a target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TargetKey {
+    /// None for a Secret.
+    pub(crate) kind: Option<Arc<Kind>>,
+    pub(crate) object: ObjectKey,
+}
+
+impl TargetKey {
+    pub(crate) const fn secret(object: ObjectKey) -> Self {
+        Self { kind: None, object }
+    }
+
+    /// The target of an ExternalSecret.
+    pub(crate) fn of(object: &ExternalSecret) -> Self {
+        Self {
+            kind: Kind::of(object).map(Arc::new),
+            object: ObjectKey {
+                namespace: object.metadata.namespace.clone().unwrap_or_default(),
+                name: plan::target_name(object),
+            },
+        }
+    }
+}
+
 /// What a worker takes from the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
@@ -69,7 +96,7 @@ pub(crate) type Touched = Vec<(Key, Class)>;
 pub(crate) struct State {
     secrets: HashMap<ObjectKey, SecretEntry>,
     by_store: HashMap<StoreId, BTreeSet<ObjectKey>>,
-    by_target: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    by_target: HashMap<TargetKey, BTreeSet<ObjectKey>>,
     stores: HashMap<StoreId, StoreEntry>,
     namespaces: BTreeMap<String, Namespace>,
     clusters: BTreeMap<String, ClusterEntry>,
@@ -79,8 +106,8 @@ pub(crate) struct State {
     access: BTreeMap<AccessId, Arc<Access>>,
     /// Targets of ExternalSecrets that are gone, with their UIDs, until somebody has looked after them.
     bereft: HashMap<ObjectKey, (ObjectKey, String)>,
-    targets: HashMap<ObjectKey, TargetMeta>,
-    known: HashMap<ObjectKey, Known>,
+    targets: HashMap<TargetKey, TargetMeta>,
+    known: HashMap<TargetKey, Known>,
     /// Plugins and their grants.
     pub(crate) plugins: plugins::Known,
 }

@@ -1,12 +1,13 @@
-//! Managed Secrets as they are known: metadata, and the hash of the version that we wrote or read last.
+//! Targets as they are known: metadata, and the hash of the version that we wrote or read last.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use postern_api::names;
+use postern_core::generic::Kind;
 use postern_core::plan::TargetMeta;
 
-use super::{Key, ObjectKey, State, Touched, version_number};
+use super::{Key, State, TargetKey, Touched, version_number};
 use crate::queue::Class;
 
 /// The version of a Secret that we wrote or read last, and the hash of its data.
@@ -17,9 +18,8 @@ pub(crate) struct Known {
     pub(crate) hash: String,
 }
 impl State {
-    /// A managed Secret was seen. A version that we wrote ourselves touches nobody.
-    pub(crate) fn see_target(&mut self, meta: &ObjectMeta) -> Touched {
-        let key = ObjectKey::of(meta);
+    /// A managed target was seen. A version that we wrote ourselves touches nobody.
+    pub(crate) fn see_target(&mut self, key: TargetKey, meta: &ObjectMeta) -> Touched {
         let seen = target_meta(meta);
         let own = self
             .known
@@ -37,8 +37,8 @@ impl State {
         }
     }
 
-    /// A Secret left the watch: it was deleted, or its label was taken off. Which of the two, the sync finds out.
-    pub(crate) fn lose_target(&mut self, key: &ObjectKey) -> Touched {
+    /// A target left the watch: it was deleted, or its label was taken off. Which of the two, the sync finds out.
+    pub(crate) fn lose_target(&mut self, key: &TargetKey) -> Touched {
         self.known.remove(key);
         if self.targets.remove(key).is_some() {
             self.owners_of(key)
@@ -47,16 +47,15 @@ impl State {
         }
     }
 
-    fn owners_of(&self, target: &ObjectKey) -> Touched {
+    fn owners_of(&self, target: &TargetKey) -> Touched {
         let owners = self.by_target.get(target).into_iter().flatten();
         owners
             .map(|key| (Key::ExternalSecret(key.clone()), Class::Changed))
             .collect()
     }
 
-    /// We wrote or read this version of a Secret.
-    pub(crate) fn knows_target(&mut self, meta: &ObjectMeta, hash: String) {
-        let key = ObjectKey::of(meta);
+    /// We wrote or read this version of a target.
+    pub(crate) fn knows_target(&mut self, key: TargetKey, meta: &ObjectMeta, hash: String) {
         let seen = target_meta(meta);
         self.known.insert(
             key.clone(),
@@ -75,14 +74,14 @@ impl State {
         }
     }
 
-    /// A Secret is not there after all.
-    pub(crate) fn misses_target(&mut self, key: &ObjectKey) {
+    /// A target is not there after all.
+    pub(crate) fn misses_target(&mut self, key: &TargetKey) {
         self.known.remove(key);
         self.targets.remove(key);
     }
 
     /// The target without its values; the hash of what it holds only where we know this very version.
-    pub(crate) fn target(&self, key: &ObjectKey) -> Option<TargetMeta> {
+    pub(crate) fn target(&self, key: &TargetKey) -> Option<TargetMeta> {
         let mut target = self.targets.get(key)?.clone();
         let known = self
             .known
@@ -92,8 +91,18 @@ impl State {
         Some(target)
     }
 
-    pub(crate) fn target_keys(&self) -> Vec<ObjectKey> {
-        self.targets.keys().cloned().collect()
+    /// The targets of a kind; none for Secrets.
+    pub(crate) fn target_keys(&self, kind: Option<&Kind>) -> Vec<TargetKey> {
+        let all = self.targets.keys();
+        all.filter(|key| key.kind.as_deref() == kind)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether an ExternalSecret has a target of this kind.
+    pub(crate) fn is_targeted(&self, kind: &Kind) -> bool {
+        let mut all = self.by_target.keys();
+        all.any(|key| key.kind.as_deref() == Some(kind))
     }
 }
 

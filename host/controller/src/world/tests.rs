@@ -7,7 +7,7 @@ use postern_core::plan::StoreState;
 use postern_core::store::StoreId;
 use serde_json::json;
 
-use super::{Key, ObjectKey, Outlook, SeenStore, Standing, State, Touched};
+use super::{Key, ObjectKey, Outlook, SeenStore, Standing, State, TargetKey, Touched};
 use crate::queue::Class;
 
 fn external_secret(version: &str, generation: i64) -> ExternalSecret {
@@ -106,21 +106,24 @@ fn a_late_watch_event_does_not_undo_our_own_status() {
     );
 }
 
+fn target() -> TargetKey {
+    TargetKey::secret(ObjectKey::of(&secret("5")))
+}
+
 #[test]
 fn a_secret_that_somebody_else_wrote_touches_its_owner_and_ours_does_not() {
     let mut state = State::default();
     state.see_external_secret(external_secret("1", 1));
-    state.knows_target(&secret("5"), "h".into());
-    assert_eq!(state.see_target(&secret("5")), []);
-    let key = ObjectKey::of(&secret("5"));
+    state.knows_target(target(), &secret("5"), "h".into());
+    assert_eq!(state.see_target(target(), &secret("5")), []);
     assert_eq!(
-        state.target(&key).unwrap().actual_hash.as_deref(),
+        state.target(&target()).unwrap().actual_hash.as_deref(),
         Some("h")
     );
-    assert_eq!(state.see_target(&secret("6")), the_secret());
-    assert_eq!(state.target(&key).unwrap().actual_hash, None);
-    assert_eq!(state.lose_target(&key), the_secret());
-    assert_eq!(state.target(&key), None);
+    assert_eq!(state.see_target(target(), &secret("6")), the_secret());
+    assert_eq!(state.target(&target()).unwrap().actual_hash, None);
+    assert_eq!(state.lose_target(&target()), the_secret());
+    assert_eq!(state.target(&target()), None);
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn a_changed_store_has_to_be_checked_again_and_a_late_check_does_not_count() {
 fn nothing_is_kept_of_what_is_gone() {
     let mut state = State::default();
     state.see_external_secret(external_secret("1", 1));
-    state.knows_target(&secret("5"), "h".into());
+    state.knows_target(target(), &secret("5"), "h".into());
     state.lose_external_secret(&ObjectKey {
         namespace: "team".into(),
         name: "db".into(),

@@ -9,7 +9,8 @@ use postern_api::{ExternalSecret, names};
 use super::{Observed, TargetMeta, TemplateObject, interval, invalid, last_refresh};
 use crate::absence;
 use crate::conclude::RETAINED;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure, Stage};
+use crate::generic::{self, Kind};
 use crate::schedule;
 
 /// A target that has been written and is not seen now may have lost its label: it counts as one that exists.
@@ -29,7 +30,7 @@ pub(super) fn absence_rule(observed: &Observed) -> absence::Rule {
 
 /// Whether the last thing said of the object is that its target was deleted because the backend has nothing for it.
 fn was_deleted(object: &ExternalSecret) -> bool {
-    was(object, names::reason::SECRET_DELETED)
+    was(object, names::reason::SECRET_DELETED) || was(object, names::reason::RESOURCE_DELETED)
 }
 
 /// Whether the last thing said of the object is that a StoreAccess does not allow what it reads.
@@ -52,7 +53,12 @@ pub(super) fn is_in_order(object: &ExternalSecret, target: Option<&TargetMeta>) 
     match (creation, target) {
         (CreationPolicy::Orphan | CreationPolicy::None, _) => true,
         (_, Some(target)) => target.is_valid(),
-        (CreationPolicy::Merge, None) if was(object, names::reason::SECRET_MISSING) => true,
+        (CreationPolicy::Merge, None)
+            if was(object, names::reason::SECRET_MISSING)
+                || was(object, names::reason::RESOURCE_MISSING) =>
+        {
+            true
+        }
         (_, None) => was_deleted(object) || was_retained(object),
     }
 }
@@ -78,6 +84,9 @@ pub(super) fn is_immutable(object: &ExternalSecret) -> bool {
 
 /// The target of the last sync, where it was another. The status remembers it, also across a restart.
 pub(super) fn left_over(object: &ExternalSecret, target_name: &str) -> Option<String> {
+    if Kind::of(object).is_some() {
+        return None;
+    }
     let last = &object.status.as_ref()?.binding.as_ref()?.name;
     let other = !last.is_empty() && last != target_name;
     (other && creation(object) == CreationPolicy::Owner).then(|| last.clone())
@@ -104,8 +113,24 @@ pub(super) fn template_sources(object: &ExternalSecret) -> BTreeSet<TemplateObje
     template_from(object).flat_map(names).flatten().collect()
 }
 
+/// The kind of the target; none for a Secret. Errors: it cannot be a target, or none but Secrets are served.
+pub(super) fn manifest(observed: &Observed) -> Result<Option<Kind>, Failure> {
+    let Some(kind) = Kind::of(&observed.object) else {
+        return Ok(None);
+    };
+    if !observed.settings.generic_targets {
+        let text = "invalid generic target: spec.target.manifest is switched off; whoever runs Postern can allow it with --unsafe-allow-generic-targets";
+        return Err(Failure::new(Stage::Plan, Code::Unsupported, text));
+    }
+    kind.check()?;
+    Ok(Some(kind))
+}
+
 /// Rendered texts of a Secret go to three places only.
 pub(super) fn check_template(object: &ExternalSecret) -> Result<(), Failure> {
+    if Kind::of(object).is_some() {
+        return generic::check_template(template(object));
+    }
     for (index, from) in template_from(object).enumerate() {
         goes_to(from).map_err(|to| {
             invalid(format!("spec.target.template.templateFrom[{index}].target \"{to}\" is not known; use Data, Labels or Annotations"))

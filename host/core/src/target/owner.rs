@@ -1,8 +1,6 @@
 //! Whose a target is: the controller reference, the label with the owner's hash, and who must not touch it.
 
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube_core::ResourceExt as _;
 use postern_api::external_secret::CreationPolicy;
 use postern_api::names::{GROUP, LABEL_CREATED_BY};
 
@@ -12,19 +10,17 @@ use crate::go;
 
 /// Another ExternalSecret's target is never touched; one that another object controls cannot become ours, but can be
 /// added to.
-pub(super) fn check(existing: &Secret, rule: &Rule) -> Result<(), Failure> {
-    let name = &rule.name;
-    let controller = existing
-        .owner_references()
-        .iter()
-        .find(|o| o.controller == Some(true) && !is_ours(o, &rule.owner));
+pub(crate) fn check(existing: &ObjectMeta, rule: &Rule) -> Result<(), Failure> {
+    let (name, what) = (&rule.name, &rule.what);
+    let mut owners = existing.owner_references.iter().flatten();
+    let controller = owners.find(|o| o.controller == Some(true) && !is_ours(o, &rule.owner));
     let text = match controller {
         Some(other) if is_external_secret(other) => format!(
-            "target is owned by another ExternalSecret: secret \"{name}\" belongs to \"{}\"; give one of them another spec.target.name",
+            "target is owned by another ExternalSecret: {what} \"{name}\" belongs to \"{}\"; give one of them another spec.target.name",
             other.name
         ),
         Some(other) if rule.creation == CreationPolicy::Owner => format!(
-            "failed to take ownership of target secret \"{name}\": it belongs to {} \"{}\"; choose another spec.target.name",
+            "failed to take ownership of target {what} \"{name}\": it belongs to {} \"{}\"; choose another spec.target.name",
             other.kind, other.name
         ),
         Some(_) | None => return Ok(()),
@@ -33,7 +29,7 @@ pub(super) fn check(existing: &Secret, rule: &Rule) -> Result<(), Failure> {
 }
 
 /// Makes the ExternalSecret the controller under policy Owner, and takes that back under every other.
-pub(super) fn apply(meta: &mut ObjectMeta, rule: &Rule) {
+pub(crate) fn apply(meta: &mut ObjectMeta, rule: &Rule) {
     let (owner, label) = (&rule.owner, LABEL_CREATED_BY);
     if rule.creation == CreationPolicy::Owner {
         let hash = (label.to_owned(), label_of(owner));

@@ -28,6 +28,7 @@ fn rule() -> Rule {
         name: "my-es".into(),
         creation: CreationPolicy::Owner,
         immutable: false,
+        what: "secret".into(),
     }
 }
 

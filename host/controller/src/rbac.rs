@@ -32,6 +32,14 @@ pub enum When {
     OpenShift,
 }
 
+impl When {
+    /// Whether it is on where nobody says otherwise.
+    #[must_use]
+    pub const fn by_default(self) -> bool {
+        !matches!(self, Self::GenericTargets)
+    }
+}
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
@@ -76,8 +84,8 @@ pub const RULES: &[Rule] = &[
     row(
         Reach::Namespace,
         (GROUP, "externalsecrets"),
-        &["list", "watch", "patch"],
-        "what is to be synced; a patch takes off a finalizer that the peer has left",
+        &["get", "list", "watch", "patch"],
+        "what is to be synced; a get makes sure that one is gone before its Secret is deleted, a patch takes off a finalizer that the peer has left",
     ),
     row(
         Reach::Namespace,

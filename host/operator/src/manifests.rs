@@ -101,7 +101,10 @@ fn roles(settings: &Manifests) -> Vec<Value> {
     } else {
         ("ClusterRole", "ClusterRoleBinding")
     };
-    let of = |reach| RULES.iter().filter(move |rule| rule.reach == reach);
+    let of = |reach| {
+        let wanted = move |rule: &&rbac::Rule| rule.reach == reach && rule.when.by_default();
+        RULES.iter().filter(wanted)
+    };
     let mut rules: Vec<Value> = of(Reach::Namespace).map(rbac::Rule::to_json).collect();
     if !scoped {
         rules.extend(of(Reach::Cluster).map(rbac::Rule::to_json));

@@ -8,9 +8,9 @@ use hyper::body::Bytes;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
 
-use super::words::{Target, form, rfc3339};
+use super::words::{Target, rfc3339};
 use super::{SecretManager, error};
-use crate::http_server::{Asked, Reply};
+use crate::http_server::{Asked, Reply, parameters};
 
 /// The service account that has a key.
 pub const ACCOUNT: &str = "keyed@demo.iam.gserviceaccount.com";
@@ -78,7 +78,7 @@ impl Tokens {
             ("GET", _, Some(what)) => self.metadata(asked, what),
             ("POST", "/token", _) => self.by_assertion(asked, now),
             ("POST", "/v1/token", _) => {
-                self.by_exchange(&form(&String::from_utf8_lossy(&asked.body)))
+                self.by_exchange(&parameters(&String::from_utf8_lossy(&asked.body)))
             }
             ("POST", "/v1/identitybindingtoken", _) => {
                 let body = asked.json();
@@ -112,7 +112,7 @@ impl Tokens {
     }
 
     fn by_assertion(&mut self, asked: &Asked, now: i128) -> Reply {
-        let fields = form(&String::from_utf8_lossy(&asked.body));
+        let fields = parameters(&String::from_utf8_lossy(&asked.body));
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
         if field("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" {
             return refused("unsupported_grant_type", "Invalid grant_type");

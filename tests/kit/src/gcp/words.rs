@@ -1,10 +1,10 @@
-//! What a request is about, and how moments, check sums and forms are written.
+//! What a request is about, and how moments and check sums are written.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::http_server::Asked;
+use crate::http_server::{Asked, parameters};
 
 /// What a request is about.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Target {
         };
         let mut target = Self {
             resource: resource.to_owned(),
-            query: form(query),
+            query: parameters(query),
             ..Self::default()
         };
         let mut parts: Vec<&str> = resource.split('/').collect();
@@ -90,38 +90,6 @@ pub fn rfc3339(at: i128) -> String {
 pub fn http_date(at: i128) -> String {
     let at = Timestamp::from_nanosecond(at).unwrap_or_default();
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-/// The members of a form or a query.
-pub fn form(text: &str) -> BTreeMap<String, String> {
-    let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    };
-    text.split('&')
-        .filter(|p| !p.is_empty())
-        .map(pair)
-        .collect()
-}
-
-fn decode(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = (byte == b'%')
-            .then(|| after.get(..2).and_then(|two| hex::decode(two).ok()))
-            .flatten();
-        match hex {
-            Some(byte) => {
-                out.extend(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(if byte == b'+' { b' ' } else { byte });
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The check sum of Castagnoli, bit by bit.

@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use postern_api::external_secret::{EntryState, EntryStatus, ExternalSecretStatus};
 
+use crate::conclude::seconds;
 use crate::failure::one_line;
-use crate::plan::{Entry, Position, Read, SyncPlan, Wanted};
+use crate::plan::{Entry, Read, SyncPlan, Wanted};
 use crate::shape::EntryFate;
 
 /// Entries that a status lists; of more, the summary gives the number.
@@ -31,14 +32,14 @@ pub fn tell(
     let old = status.entries.take().unwrap_or_default();
     let all = plan.entries.iter().zip(&plan.reads).zip(fates);
     let rows = all.take(ENTRIES).map(|((entry, read), fate)| {
-        let row = row(entry, read, fate, now);
-        match old.iter().find(|o| o.entry == row.entry) {
-            Some(old) if is_the_same(old, &row) => EntryStatus {
-                since: old.since.clone(),
-                ..row
-            },
-            _ => row,
+        let mut row = row(entry, read, fate, now);
+        if let Some(old) = old.iter().find(|old| old.entry == row.entry) {
+            let since = std::mem::replace(&mut row.since, old.since.clone());
+            if row != *old {
+                row.since = since;
+            }
         }
+        row
     });
     status.entries = Some(rows.collect());
     status.summary = Some(summary(plan, fates));
@@ -57,33 +58,15 @@ fn row(entry: &Entry, read: &Read, fate: &EntryFate, now: Timestamp) -> EntrySta
         EntryFate::Failed(code) => (EntryState::Failed, None, Some(code.to_string())),
         EntryFate::Unfinished => (EntryState::Unfinished, None, None),
     };
-    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     EntryStatus {
-        entry: place(entry.position),
+        entry: entry.position.to_string(),
         store: format!("{}/{}", read.store.kind.as_str(), read.store.name),
         remote_key: one_line(read.key(), REMOTE_KEY),
         version,
         state,
         keys: keys.map(|keys| keys.iter().take(KEYS).cloned().collect()),
         code,
-        since: seconds.to_string(),
-    }
-}
-
-/// Whether an entry stands as it did, so that its time stays.
-fn is_the_same(old: &EntryStatus, new: &EntryStatus) -> bool {
-    let told = |row: &EntryStatus| EntryStatus {
-        since: String::new(),
-        ..row.clone()
-    };
-    told(old) == told(new)
-}
-
-fn place(position: Position) -> String {
-    match position {
-        Position::Data(index) => format!("spec.data[{index}]"),
-        Position::Extract(index) => format!("spec.dataFrom[{index}].extract"),
-        Position::Find(index) => format!("spec.dataFrom[{index}].find"),
+        since: seconds(now),
     }
 }
 
@@ -98,7 +81,7 @@ fn summary(plan: &SyncPlan, fates: &[EntryFate]) -> String {
     });
     match failed {
         None => counts,
-        Some((position, code)) => format!("{counts}, {} {code}", place(position)),
+        Some((position, code)) => format!("{counts}, {position} {code}"),
     }
 }
 
@@ -108,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::failure::Code;
-    use crate::plan::Object;
+    use crate::plan::{Object, Position};
     use crate::plugin::Pick;
     use crate::store::StoreId;
 

@@ -301,14 +301,9 @@ fn first_of(plan: &SyncPlan, failures: Vec<(usize, Failure)>) -> Option<Failure>
 }
 
 fn where_it_stands(read: &Read, entry: &Entry) -> String {
-    match entry.position {
-        Position::Data(index) => format!(
-            "error processing spec.data[{index}] (key: {}), err",
-            read.key()
-        ),
-        Position::Extract(index) => {
-            format!("error processing spec.dataFrom[{index}].extract, err")
-        }
-        Position::Find(index) => format!("error processing spec.dataFrom[{index}].find, err"),
+    let position = entry.position;
+    match position {
+        Position::Data(_) => format!("error processing {position} (key: {}), err", read.key()),
+        Position::Extract(_) | Position::Find(_) => format!("error processing {position}, err"),
     }
 }

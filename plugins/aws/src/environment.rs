@@ -1,5 +1,6 @@
 //! The parts of Postern's own environment that this provider knows: who Postern is by itself, and endpoints for all stores.
 
+use postern_plugin_shared::ask;
 use postern_sdk::{Ask, Context, Credential, Failure};
 
 /// Access keys as they are.
@@ -53,12 +54,6 @@ pub const STS: &str = "env:AWS_STS_ENDPOINT";
 /// What `describe` asks for.
 #[must_use]
 pub fn asks() -> Vec<Ask> {
-    let ask = |kind: &str, what: &str, why: &str| Ask {
-        kind: kind.to_owned(),
-        what: what.to_owned(),
-        why: why.to_owned(),
-        options: Vec::new(),
-    };
     let mut asks = vec![
         ask(
             "host",

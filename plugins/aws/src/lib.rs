@@ -73,10 +73,7 @@ impl Provider for Aws {
         Config::of(context)
             .and_then(|config| read(&config))
             .unwrap_or_else(|failure: Failure| {
-                requests
-                    .iter()
-                    .map(|_| Outcome::failed(failure.clone()))
-                    .collect()
+                postern_plugin_shared::all_failed(requests, &failure)
             })
     }
 }

@@ -15,9 +15,10 @@ pub mod read;
 pub mod wire;
 
 use config::Config;
+use postern_plugin_shared::ask;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome,
-    Page, Problem, Provider, Query, Request, Session, export_provider,
+    Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome, Page,
+    Problem, Provider, Query, Request, Session, export_provider,
 };
 
 /// The provider.
@@ -72,18 +73,12 @@ const ASKS: [(&str, &str, &str); 8] = [
 
 impl Provider for AzureKeyVault {
     fn describe() -> Descriptor {
-        let ask = |(kind, what, why): (&str, &str, &str)| Ask {
-            kind: kind.to_owned(),
-            what: what.to_owned(),
-            why: why.to_owned(),
-            options: Vec::new(),
-        };
         Descriptor {
             name: "azurekv".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             serves: vec!["azurekv".to_owned()],
             config_schema: include_str!("schema.json").to_owned(),
-            asks: ASKS.map(ask).to_vec(),
+            asks: ASKS.map(|(kind, what, why)| ask(kind, what, why)).to_vec(),
             batch_size: BATCH_SIZE,
             summary: "Secrets, certificates and keys of Azure Key Vault".to_owned(),
             options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
@@ -111,10 +106,7 @@ impl Provider for AzureKeyVault {
         let ready = Config::of(context).and_then(|config| Ok((config, token(context)?)));
         match ready {
             Ok((config, token)) => read::get_batch(host, &config, token, requests),
-            Err(failure) => requests
-                .iter()
-                .map(|_| Outcome::failed(failure.clone()))
-                .collect(),
+            Err(failure) => postern_plugin_shared::all_failed(requests, &failure),
         }
     }
 }

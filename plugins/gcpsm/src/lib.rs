@@ -18,9 +18,10 @@ pub mod tag;
 pub mod wire;
 
 use config::Config;
+use postern_plugin_shared::ask;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome,
-    Page, Problem, Provider, Query, Request, Session, export_provider,
+    Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome, Page,
+    Problem, Provider, Query, Request, Session, export_provider,
 };
 pub use raw::Selection;
 use server::Server;
@@ -34,12 +35,6 @@ const BATCH_SIZE: u32 = 60;
 
 impl Provider for Gcpsm {
     fn describe() -> Descriptor {
-        let ask = |kind: &str, what: &str, why: &str| Ask {
-            kind: kind.to_owned(),
-            what: what.to_owned(),
-            why: why.to_owned(),
-            options: Vec::new(),
-        };
         Descriptor {
             name: "gcpsm".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -98,10 +93,7 @@ impl Provider for Gcpsm {
     fn get_batch(host: &dyn Host, context: &Context, requests: &[Request]) -> Vec<Outcome> {
         match Config::of(context).and_then(|config| Server::of(&config, context)) {
             Ok(server) => read::get_batch(host, &server, requests),
-            Err(failure) => requests
-                .iter()
-                .map(|_| Outcome::failed(failure.clone()))
-                .collect(),
+            Err(failure) => postern_plugin_shared::all_failed(requests, &failure),
         }
     }
 }

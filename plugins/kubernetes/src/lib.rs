@@ -11,9 +11,10 @@ pub mod read;
 pub mod wire;
 
 use config::Config;
+use postern_plugin_shared::ask;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Find, Host, Needs, Options, Outcome, Page,
-    Problem, Provider, Query, Request, export_provider,
+    Context, Credential, Descriptor, Failure, Find, Host, Needs, Options, Outcome, Page, Problem,
+    Provider, Query, Request, export_provider,
 };
 use wire::Server;
 
@@ -26,12 +27,6 @@ const BATCH_SIZE: u32 = 16;
 
 impl Provider for Kubernetes {
     fn describe() -> Descriptor {
-        let ask = |kind: &str, what: &str, why: &str| Ask {
-            kind: kind.to_owned(),
-            what: what.to_owned(),
-            why: why.to_owned(),
-            options: Vec::new(),
-        };
         Descriptor {
             name: "kubernetes".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -68,10 +63,7 @@ impl Provider for Kubernetes {
         });
         match ready {
             Ok((config, server)) => read::get_batch(host, &config, &server, requests),
-            Err(failure) => requests
-                .iter()
-                .map(|_| Outcome::failed(failure.clone()))
-                .collect(),
+            Err(failure) => postern_plugin_shared::all_failed(requests, &failure),
         }
     }
 }

@@ -10,6 +10,25 @@ pub mod time;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postern_sdk::{Ask, Failure, Options, Outcome, Request};
+
+/// An ask of `describe` without options: its kind, what of that kind, and why.
+#[must_use]
+pub fn ask(kind: &str, what: &str, why: &str) -> Ask {
+    Ask {
+        kind: kind.to_owned(),
+        what: what.to_owned(),
+        why: why.to_owned(),
+        options: Options::new(),
+    }
+}
+
+/// The outcomes of requests that all fail for one reason, before any of them is sent.
+#[must_use]
+pub fn all_failed(requests: &[Request], failure: &Failure) -> Vec<Outcome> {
+    let failed = |_: &Request| Outcome::failed(failure.clone());
+    requests.iter().map(failed).collect()
+}
 
 /// The PEM of a `caBundle`: as it stands, or from base64, which may be broken into lines.
 #[must_use]

@@ -12,9 +12,10 @@ pub mod read;
 pub mod wire;
 
 use config::{Config, KEY_OPTION};
+use postern_plugin_shared::ask;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome,
-    Page, Problem, Provider, Query, Request, Session, export_provider, option,
+    Context, Credential, Descriptor, Failure, Find, Host, Login, Needs, Options, Outcome, Page,
+    Problem, Provider, Query, Request, Session, export_provider, option,
 };
 
 /// The provider.
@@ -30,12 +31,7 @@ impl Provider for Vault {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             serves: vec!["vault".to_owned(), "openBao".to_owned()],
             config_schema: include_str!("schema.json").to_owned(),
-            asks: vec![Ask {
-                kind: "host".to_owned(),
-                what: "*".to_owned(),
-                why: "the server that a store names".to_owned(),
-                options: Vec::new(),
-            }],
+            asks: vec![ask("host", "*", "the server that a store names")],
             batch_size: BATCH_SIZE,
             summary: "KV engines of HashiCorp Vault and OpenBao".to_owned(),
             // What ESO says of the two.
@@ -73,10 +69,7 @@ impl Provider for Vault {
     fn get_batch(host: &dyn Host, context: &Context, requests: &[Request]) -> Vec<Outcome> {
         match of(context) {
             Ok((config, token)) => read::get_batch(host, &config, token, requests),
-            Err(failure) => requests
-                .iter()
-                .map(|_| Outcome::failed(failure.clone()))
-                .collect(),
+            Err(failure) => postern_plugin_shared::all_failed(requests, &failure),
         }
     }
 }

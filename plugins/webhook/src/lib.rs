@@ -8,9 +8,10 @@ pub mod result;
 pub mod templates;
 
 use config::Config;
+use postern_plugin_shared::ask;
 use postern_sdk::{
-    Ask, Context, Credential, Descriptor, Failure, Host, HttpRequest, Needs, Options, Outcome,
-    Problem, Provider, Request, export_provider,
+    Context, Credential, Descriptor, Failure, Host, HttpRequest, Needs, Options, Outcome, Problem,
+    Provider, Request, export_provider,
 };
 
 /// The provider.
@@ -26,12 +27,7 @@ impl Provider for Webhook {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             serves: vec!["webhook".to_owned()],
             config_schema: include_str!("schema.json").to_owned(),
-            asks: vec![Ask {
-                kind: "host".to_owned(),
-                what: "*".to_owned(),
-                why: "the endpoint that a store names".to_owned(),
-                options: Vec::new(),
-            }],
+            asks: vec![ask("host", "*", "the endpoint that a store names")],
             batch_size: BATCH_SIZE,
             summary: "values from any HTTP endpoint, by requests that are templates".to_owned(),
             options: vec![("capabilities".to_owned(), "ReadWrite".to_owned())],
@@ -60,10 +56,7 @@ impl Provider for Webhook {
     fn get_batch(host: &dyn Host, context: &Context, requests: &[Request]) -> Vec<Outcome> {
         match Config::of(context) {
             Ok(config) => read::get_batch(host, &config, context, requests),
-            Err(failure) => requests
-                .iter()
-                .map(|_| Outcome::failed(failure.clone()))
-                .collect(),
+            Err(failure) => postern_plugin_shared::all_failed(requests, &failure),
         }
     }
 }
